@@ -1,0 +1,364 @@
+"""Words to stages, exit codes, and what is on screen.
+
+Results go to standard output (with `--json`, one JSON document); what is going on goes to standard error.
+Exit codes: 0 done, 1 a gate refused, 2 the recipe, the input or the place is wrong, 3 the budget ended before one
+evaluated checkpoint, 4 a fault of ours, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from isogloss.core.errors import IsoglossError, PlaceError
+from isogloss.core.say import Say
+
+app = typer.Typer(
+    name="isogloss",
+    help="Fine-tune multilingual language models by language.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Target = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file (.toml), or the folder of a run.")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run (runs/NAME), its name, or its recipe.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated.")]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")]
+Shelves = Annotated[Path, typer.Option("--shelf", metavar="DIR", help="Where the shelf lies.")]
+Again = Annotated[bool, typer.Option("--again", help="Replace finished work that was made from something else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Alias = Annotated[str, typer.Option("--alias", help="The alias to move.")]
+
+
+class Screen(Say):
+    """Draws on standard error: lines that stay, and on a terminal one line that moves."""
+
+    def __init__(self) -> None:
+        self.moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.open = 0
+
+    def line(self, text: str) -> None:
+        self.close()
+        print(text, file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        self.line(f"          note: {text}")
+
+    def progress(self, what: str, done: int, total: int | None = None, unit: str = "") -> None:
+        if not self.moving:
+            return
+        width = _width() - 1
+        count = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        text = f"          {what}: {count} {unit}".rstrip()[:width]
+        print("\r" + text.ljust(min(self.open, width)), end="", file=sys.stderr, flush=True)
+        self.open = len(text)
+
+    def close(self) -> None:
+        if self.open:
+            print("\r" + " " * min(self.open, _width() - 1) + "\r", end="", file=sys.stderr, flush=True)
+            self.open = 0
+
+
+def _width() -> int:
+    import shutil
+
+    return max(40, shutil.get_terminal_size((100, 24)).columns)
+
+
+def _print(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def _json(value: Any) -> None:
+    _print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+# -- the chain --------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False) -> None:
+    """The chain: prepare, train, evaluate, report, and the verdict of the gates."""
+    _advance(recipe, "run", sets, runs, again, as_json)
+
+
+@app.command()
+def prepare(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False) -> None:
+    """Raw files to a clean corpus by language, with a reason on disk for every row that is not in it."""
+    _advance(recipe, "prepare", sets, runs, again, as_json)
+
+
+@app.command()
+def train(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False) -> None:
+    """Train the model (after prepare, where that is not done)."""
+    _advance(recipe, "train", sets, runs, again, as_json)
+
+
+@app.command()
+def evaluate(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), as_json: AsJson = False) -> None:
+    """Score the model and its baselines by language (after train, where that is not done)."""
+    _advance(recipe, "evaluate", sets, runs, False, as_json)
+
+
+def _advance(recipe: str, upto: str, sets: list[str] | None, runs: Path, again: bool, as_json: bool) -> None:
+    from isogloss.stages import chain, report
+
+    made, where = chain.advance(recipe, upto, sets=sets or (), runs=runs, again=again, say=Screen())
+    if upto in ("prepare", "train"):
+        stamp = where.require(upto)
+        if as_json:
+            _json({"run": str(where.folder), "stage": upto, **stamp["facts"]})
+        return
+    summary = report.summary(made, where)
+    if as_json:
+        _json(summary)
+    else:
+        _show(summary)
+    if upto == "run" and summary["verdict"] in ("refused", "cannot tell"):
+        raise typer.Exit(1)
+
+
+def _show(summary: dict[str, Any]) -> None:
+    """The table by language, worst first, the verdict, and where the report is."""
+    from isogloss.stages.report import SYSTEMS
+
+    langs, systems = summary["langs"], summary["systems"]
+    shown = langs if len(langs) <= 30 else langs[:20]
+    others = [name for name in systems if name != "model"]
+
+    def value(cell: dict[str, Any] | None) -> str:
+        return "–" if cell is None or cell["value"] is None else f"{cell['value']:.2f}"
+
+    def interval(cell: dict[str, Any] | None) -> str:
+        return "" if cell is None or cell["low"] is None else f"[{cell['low']:.2f}, {cell['high']:.2f}]"
+
+    header = ["language", "n", "model", "interval", *(SYSTEMS.get(name, name) for name in others)]
+    rows = [
+        [f"{row['lang']} {row['name']}", str((row["model"] or {}).get("n", 0)), value(row["model"]), interval(row["model"]), *(value(row[name]) for name in others)]
+        for row in shown
+    ]
+    mean = summary["all"]["mean"]
+    foot = ["mean over languages", "", value(mean.get("model")), interval(mean.get("model")), *(value(mean.get(name)) for name in others)]
+    _print(f"\n{summary['metric']} on test, worst language first\n")
+    for line in _columns([header, *rows, foot], _width()):
+        _print(line)
+    if len(shown) < len(langs):
+        _print(f"... and {len(langs) - len(shown)} more languages, all of them better, in the report")
+    words = {
+        "holds": "verdict: every gate holds; promote it with: isogloss promote " + summary["run"],
+        "refused": "verdict: refused",
+        "cannot tell": "verdict: cannot tell, so not promoted",
+        "no gate": "verdict: none, the recipe has no gate at promote",
+    }
+    _print(f"\n{words[summary['verdict']]}")
+    for reason in summary["reasons"][:8]:
+        _print(f"  - {reason}")
+    if len(summary["reasons"]) > 8:
+        _print(f"  - and {len(summary['reasons']) - 8} more, in the report")
+    _print(f"\nreport: {summary['report']}")
+
+
+def _columns(rows: list[list[str]], width: int) -> list[str]:
+    """Rows as aligned text; columns that do not fit are left out, from the right, and counted."""
+    import unicodedata
+
+    def cells(text: str) -> int:
+        return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+    widths = [max(cells(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths[0] = min(widths[0], max(16, width // 3))
+    fit = 1
+    while fit < len(widths) and sum(widths[: fit + 1]) + 2 * fit <= width:
+        fit += 1
+    lines = []
+    for row in rows:
+        first = row[0] if cells(row[0]) <= widths[0] else row[0][: widths[0] - 1] + "…"
+        text = first + " " * (widths[0] - cells(first))
+        lines.append("  ".join([text, *(" " * (w - cells(c)) + c for c, w in zip(row[1:fit], widths[1:fit], strict=True))]).rstrip())
+    if fit < len(widths):
+        lines.append(f"({len(widths) - fit} columns do not fit {width} characters; they are in the report)")
+    return lines
+
+
+@app.command()
+def report(run: RunFolder, runs: Runs = Path("runs"), as_json: AsJson = False) -> None:
+    """Write the report of an evaluated run again, and show its table."""
+    from isogloss.stages import chain, report
+
+    made, where = chain.target(run, runs)
+    with where.locked():
+        report.write_report(made, where)
+    summary = report.summary(made, where)
+    _json(summary) if as_json else _show(summary)
+
+
+# -- models -----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, a shelf (shelf/NAME), or a model folder.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL, CSV, TSV, Parquet or text; one row a text.")],
+    lang: Annotated[str | None, typer.Option("--lang", metavar="TAG", help="Language of rows that name none, or 'detect'.")] = None,
+    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="The column with the text.")] = "text",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write JSONL here, whole or not at all.")] = None,
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Answer new texts: one JSON line each, with label, confidence and language (with --json, one document)."""
+    from isogloss.core import files
+    from isogloss.core.corpus import Rejected
+    from isogloss.stages import model
+    from isogloss.stages.predict import predict_file
+
+    where = Path(run) if Path(run).exists() or not (runs / run).is_dir() else runs / run
+    loaded = model.load(where)
+    screen = Screen()
+    lines: list[str] = []
+    documents: list[Any] = []
+    n_rejected = 0
+    for item in predict_file(loaded, file, lang=lang, text=text):
+        if isinstance(item, Rejected):
+            n_rejected += 1
+            if n_rejected <= 5:
+                screen.note(f"{item.origin} is set aside: {item.reason}")
+            documents.append({"id": item.origin, "error": item.reason})
+            continue
+        for row in item.iter_rows(named=True):
+            probs = dict(zip(loaded.labels, (round(p, 4) for p in row["probs"]), strict=True))
+            answer = {"id": row["id"], "lang": row["lang"], "label": row["pred"], "confidence": round(row["confidence"], 4), "probabilities": probs}
+            documents.append(answer)
+            if not as_json:
+                line = json.dumps(answer, ensure_ascii=False)
+                lines.append(line) if out else _print(line)
+    if n_rejected > 5:
+        screen.note(f"{n_rejected:,} rows are set aside in all")
+    if out:
+        answers = [json.dumps(d, ensure_ascii=False) for d in documents if "error" not in d]
+        files.write_text(out, "".join(line + "\n" for line in answers))
+        screen.line(f"predict   {len(answers):,} answers in {out}, {n_rejected:,} rows set aside")
+    if as_json:
+        _json(documents)
+    if n_rejected and not any("error" not in d for d in documents):
+        raise typer.Exit(2)
+
+
+@app.command()
+def promote(run: RunFolder, shelf: Shelves = Path("shelf"), alias: Alias = "production", sets: Sets = None, runs: Runs = Path("runs"), as_json: AsJson = False) -> None:
+    """Put an evaluated run on the shelf and move an alias to it, when every gate holds."""
+    from isogloss.stages import chain
+    from isogloss.stages import promote as stage
+
+    made, where = chain.target(run, runs, sets or ())
+    with where.locked():
+        moved = stage.promote(made, where, shelf, Say() if as_json else Screen(), alias=alias)
+    if as_json:
+        _json(moved)
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name on the shelf (the recipe's name).")],
+    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="A version; default: the one before.")] = None,
+    shelf: Shelves = Path("shelf"),
+    alias: Alias = "production",
+    as_json: AsJson = False,
+) -> None:
+    """Move an alias back to the version before, or to a version that is named."""
+    from isogloss.stages.promote import rollback as stage
+
+    moved = stage(name, shelf, Say() if as_json else Screen(), alias=alias, to=to)
+    if as_json:
+        _json(moved)
+
+
+@app.command()
+def ls(
+    what: Annotated[str, typer.Argument(metavar="[parts|runs|langs|shelf]", help="What to list; default: parts and runs.")] = "all",
+    runs: Runs = Path("runs"),
+    shelf: Shelves = Path("shelf"),
+    as_json: AsJson = False,
+) -> None:
+    """List the parts a recipe can name, the runs, the languages known, the shelf."""
+    from isogloss.stages import listing
+
+    found = listing.listing(what, runs, shelf)
+    if as_json:
+        _json(found)
+        return
+    for title, rows in found.items():
+        _print(f"{title}" if rows else f"{title}: none")
+        for line in _columns([[str(v) for v in row.values()] for row in rows], _width()) if rows else ():
+            _print("  " + line)
+
+
+# -- the door ---------------------------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every error is one sentence and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    given = sys.argv[1:] if arguments is None else arguments
+    sys.exit(_guarded(given))
+
+
+def _guarded(given: list[str]) -> int:
+    as_json = "--json" in given
+    try:
+        code = app(given, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:  # `isogloss ls | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except IsoglossError as error:
+        return _fail(str(error), error.exit_code, as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; finished work is kept, repeat the same command to go on", 130, as_json)
+    except typer.Exit as done:
+        return done.exit_code
+    except MemoryError:
+        return _fail("there is not enough memory; lower data.shard_bytes, or use fewer rows at a time", 2, as_json)
+    except OSError as error:
+        from isogloss.core.files import place_sentence
+
+        return _fail(place_sentence(error), PlaceError.exit_code, as_json)
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in ("click", "typer") and hasattr(error, "format_message"):
+            return _fail(f"{error.format_message()} (isogloss --help lists the commands)", 2, as_json)
+        return _fault(error, as_json)
+
+
+def _fail(message: str, code: int, as_json: bool) -> int:
+    Screen().close()
+    print(f"\risogloss: {message}" if sys.stderr.isatty() else f"isogloss: {message}", file=sys.stderr, flush=True)
+    if as_json:
+        _json({"error": message, "exit_code": code})
+    return code
+
+
+def _fault(error: Exception, as_json: bool) -> int:
+    """A fault of ours: the traceback goes to a file, the screen gets one sentence."""
+    import tempfile
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    if os.environ.get("ISOGLOSS_DEBUG"):
+        print(text, file=sys.stderr)
+    with tempfile.NamedTemporaryFile("w", prefix="isogloss-fault-", suffix=".txt", delete=False, encoding="utf-8", errors="replace") as handle:
+        handle.write(text)
+    return _fail(f"a fault of ours ({type(error).__name__}: {str(error)[:200]}); please report it with {handle.name}", 4, as_json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Corpus: Parquet shards, one row an example, every row with its language.
+
+Columns: `id, lang, variety, split, source, license, group, text`, the task's fields, kept columns, and `origin`
+(file:line). `group` ties translations of the same content; null where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isogloss.core import files
+from isogloss.core import lang as lang_table
+from isogloss.core.errors import DataError, PlaceError
+from isogloss.core.readers import Broken, RawFile, rows
+
+if TYPE_CHECKING:
+    import polars as pl
+
+COLUMNS = ("id", "lang", "variety", "split", "source", "license", "group", "text")
+SPLITS = ("train", "dev", "test")
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "dev": "dev", "development": "dev", "valid": "dev", "validation": "dev", "val": "dev",
+    "test": "test", "testing": "test", "eval": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fields:
+    """How raw columns become corpus columns."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    task_fields: tuple[str, ...] = ("label",)
+    keep: tuple[str, ...] = ()
+    langs: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
+    detect: bool = False
+    """Rows without a language go on, for a later step to fill."""
+
+    def theirs(self, ours: str) -> str:
+        return self.columns.get(ours, ours)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        import polars as pl
+
+        return dict.fromkeys((*COLUMNS, *self.task_fields, *self.keep, "origin"), pl.String)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row set aside while reading."""
+
+    origin: str
+    reason: str
+    lang: str | None
+    raw: str
+
+
+def read(raw: RawFile, fields: Fields) -> Iterator[dict[str, str | None] | Rejected]:
+    """Read one raw file to corpus rows; rows that cannot be used come as Rejected, in their place."""
+    needed = None if raw.format in ("text", "json", "jsonl") else fields.theirs("text")
+    for line, value in rows(raw, needed):
+        origin = f"{raw.shown}:{line}"
+        if isinstance(value, Broken):
+            yield Rejected(origin, value.reason, None, value.raw[:500])
+            continue
+        row = _row(value, raw, fields, origin)
+        if isinstance(row, str):
+            lang = value.get(fields.theirs("lang")) or raw.given.get("lang")
+            shown = json.dumps(value, ensure_ascii=True, default=str)[:500]
+            yield Rejected(origin, row, str(lang)[:40] if lang is not None else None, shown)
+        else:
+            yield row
+
+
+def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) -> dict[str, str | None] | str:
+    """A corpus row, or the reason why there is none."""
+
+    def get(name: str) -> Any:
+        found = value.get(fields.theirs(name))
+        return raw.given.get(name) if found is None else found
+
+    text = get("text")
+    if text is None:
+        return _no_text(value, fields)
+    if not isinstance(text, str):
+        return f"text is a {type(text).__name__}, not a string"
+    if "\x00" in text:
+        return "NUL byte in the text"
+    if re.search(r"[\ud800-\udfff]", text):
+        return "half a character (lone surrogate) in the text"
+    if not text.strip():
+        return "empty text"
+    row: dict[str, str | None] = {"text": text, "origin": origin}
+    lang = _lang(get("lang"), fields)
+    if isinstance(lang, str):
+        return lang
+    row["lang"], row["variety"] = lang
+    split = get("split")
+    if split is not None and str(split).strip():
+        row["split"] = SPLIT_NAMES.get(str(split).strip().lower())
+        if row["split"] is None:
+            return f"unknown split '{_clip(split)}'; known: train, dev, test"
+    else:
+        row["split"] = None
+    for name in fields.task_fields:
+        filled = _scalar(get(name))
+        if filled is None:
+            return f"no {name}"
+        if name == "label" and fields.labels and filled not in fields.labels:
+            return f"unknown label '{_clip(filled)}'"
+        row[name] = filled
+    for name in ("source", "license", "group", *fields.keep):
+        row[name] = _scalar(get(name))
+    row["source"] = row["source"] or raw.shown
+    row["id"] = _scalar(get("id")) or origin
+    return row
+
+
+def _no_text(value: Mapping[str, Any], fields: Fields) -> str:
+    name = fields.theirs("text")
+    return f"{name} is null" if name in value else f"no '{name}' among its fields ({', '.join(map(str, list(value)[:8]))})"
+
+
+def _lang(value: Any, fields: Fields) -> tuple[str | None, str | None] | str:
+    if value is None or not str(value).strip():
+        return (None, None) if fields.detect else "no language"
+    found = _resolve(str(value).strip())
+    if isinstance(found, str):
+        return found
+    if fields.langs is not None and found[0] not in fields.langs:
+        return f"language not in the recipe: {found[0]}"
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _resolve(code: str) -> tuple[str, str | None] | str:
+    try:
+        resolved = lang_table.resolve(code)
+    except DataError:
+        return f"unknown language '{_clip(code)}'"
+    return resolved.tag, resolved.variety
+
+
+def _scalar(value: Any) -> str | None:
+    """A string for a scalar: true and 1 and 1.0 stay apart from each other as they were written."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    text = str(value).strip()
+    return re.sub(r"[\ud800-\udfff\x00]", "\ufffd", text)
+
+
+def _clip(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus on disk."""
+
+    folder: Path
+
+    @property
+    def shards(self) -> list[Path]:
+        return sorted(self.folder.glob("*.parquet"))
+
+    def frame(self, columns: Sequence[str] | None = None, splits: Sequence[str] = SPLITS) -> pl.DataFrame:
+        """Rows of the given splits, in shard order. Raises PlaceError when a shard is damaged."""
+        import polars as pl
+
+        if not self.shards:
+            raise PlaceError(f"{self.folder} has no shards; repeat: isogloss prepare RECIPE --again")
+        wanted = None if columns is None else list(dict.fromkeys([*columns, "split"]))
+        parts = [files.read_parquet(p, wanted).filter(pl.col("split").is_in(splits)) for p in self.shards]
+        whole = pl.concat(parts)
+        return whole if columns is None else whole.select(columns)

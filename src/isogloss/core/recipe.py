@@ -1,0 +1,579 @@
+"""Recipe: one frozen, typed value, read from one TOML file, that determines a run completely.
+
+Reading it checks everything that can be known before work starts: keys, types, languages, parts and their knobs,
+conditions of gates. An error names file, line, key and the nearest right name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from isogloss.core import lang as lang_table
+from isogloss.core import parts
+from isogloss.core.errors import DataError, RecipeError, nearest
+from isogloss.core.gate import parse_condition
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+
+
+def _tag(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return lang_table.resolve(value).tag
+        except DataError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+Tag = Annotated[str, BeforeValidator(_tag)]
+
+
+class Section(BaseModel):
+    """A table of the recipe: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Use(Section):
+    """A part and its knobs: `"lora"` or `{use = "lora", r = 8}`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    use: str
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+def _use(value: Any) -> Any:
+    return {"use": value} if isinstance(value, str) else value
+
+
+Slot = Annotated[Use, BeforeValidator(_use)]
+
+
+class Source(Section):
+    """One raw input: a file, a folder, or a pattern."""
+
+    path: str = Field(description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}")
+    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "text"] | None = Field(
+        None, description="how to read it; default: by the file's ending"
+    )
+    encoding: str = Field("utf-8", description="character encoding of text formats; a byte order mark overrides it")
+    rows: Literal["files", "lines"] | None = Field(
+        None, description="plain text: one row a file (default for folders and patterns) or one row a line (default for one file)"
+    )
+    lang: Tag | None = Field(None, description="language of every row that names none")
+    split: Literal["train", "dev", "test"] | None = Field(None, description="split of every row that names none")
+    label: str | None = Field(None, description="label of every row that has none")
+    source: str | None = Field(None, description="where the text comes from; default: the file's name")
+    license: str | None = Field(None, description="licence of the text")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        import codecs
+
+        try:
+            codecs.lookup(value)
+        except LookupError:
+            raise ValueError(f"there is no encoding '{value}'") from None
+        return value
+
+
+class Split(Section):
+    """Shares of the groups that have no split yet; what remains is train."""
+
+    dev: Share = Field(0.1, description="share of the groups for dev, 0..1")
+    test: Share = Field(0.1, description="share of the groups for test, 0..1")
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> Split:
+        if self.dev + self.test >= 1:
+            raise ValueError(f"dev + test = {self.dev + self.test:g} leaves nothing for train; their sum must be below 1")
+        return self
+
+
+class Data(Section):
+    """What is read, how its columns are called, and the steps it goes through."""
+
+    raw: Annotated[list[Annotated[Source, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]], Field(min_length=1)] = Field(
+        description="files, folders or patterns to read; relative to the recipe's folder, else to the working directory"
+    )
+    columns: dict[Literal["id", "text", "label", "lang", "split", "source", "license", "group"], str] = Field(
+        {}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}"
+    )
+    keep: list[str] = Field([], description="further columns to carry to the report, e.g. ['dialect', 'domain']")
+    split: Split = Field(Split(dev=0.1, test=0.1), description="how rows without a split are dealt, by group")
+    steps: list[Slot] = Field([], description="steps in order")
+    shard_bytes: Annotated[int, Field(ge=10_000)] = Field(4_000_000, description="text bytes in one shard; bounds memory")
+
+    @field_validator("keep")
+    @classmethod
+    def _no_own_column(cls, value: list[str]) -> list[str]:
+        own = {"id", "text", "label", "lang", "variety", "split", "source", "license", "group", "origin", "drop", "pred", "probs"}
+        for name in value:
+            if name in own:
+                raise ValueError(f"'{name}' is a column of isogloss and needs no keeping")
+        return value
+
+
+class Train(Section):
+    """How the model is trained, whatever its family."""
+
+    langs: Annotated[list[Tag], Field(min_length=1)] | None = Field(
+        None, description="languages whose train rows are used; the others are only scored (zero-shot). Default: all"
+    )
+    mix: Slot = Field(Use(use="natural"), description="in what proportion languages are seen")
+    weights: Literal["none", "global", "by_lang"] = Field(
+        "none", description="class weights: none, over all rows, or computed inside each language"
+    )
+
+
+class Evaluate(Section):
+    """What is measured, on which slices, beside which baselines."""
+
+    metrics: list[str] | None = Field(None, description="metrics; default: the task's")
+    slices: list[str] = Field(["script", "family", "resource"], description="slices beside language; kept columns may be named")
+    resamples: Annotated[int, Field(ge=200, le=100_000)] = Field(1000, description="bootstrap resamples")
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
+    baselines: list[Literal["majority", "floor_lang", "floor_pooled", "source"]] = Field(
+        ["majority", "floor_lang", "floor_pooled", "source"], description="systems beside the model"
+    )
+    source: Tag | None = Field(None, description="language of the source-only baseline; default: the one with most train rows")
+
+
+class Spend(Section):
+    """What may be spent."""
+
+    seconds: Annotated[float, Field(gt=0)] | None = Field(None, description="wall-clock seconds for training, evaluation included")
+
+
+class GateSpec(Section):
+    """Conditions that scores must meet at a moment."""
+
+    at: Literal["prepare", "promote"] = Field(description="when it is asked")
+    every_lang: dict[str, str] = Field({}, description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}")
+    mean: dict[str, str] = Field({}, description="conditions on the mean over languages")
+    worst: dict[str, str] = Field({}, description="conditions on the mean of the worst tenth of the languages")
+    gap: dict[str, str] = Field({}, description="conditions on best minus worst language")
+    beats: dict[str, str] = Field({}, description="baseline = metric: every language must be better than that baseline, paired")
+
+
+class Recipe(Section):
+    """A whole recipe."""
+
+    name: Name = Field(description="the run lies in runs/NAME/")
+    langs: Annotated[list[Tag], Field(min_length=1)] | Literal["all"] = Field(
+        "all", description="the languages of the project, or 'all' that the data has"
+    )
+    task: Slot = Field(Use(use="classify"), description="what is learned")
+    model: Slot = Field(description="model family and its knobs")
+    seed: int = Field(17, description="seed of everything random")
+    data: Data
+    train: Train = Train()  # type: ignore[call-arg]
+    evaluate: Evaluate = Evaluate()  # type: ignore[call-arg]
+    budget: Spend = Spend()  # type: ignore[call-arg]
+    gate: list[GateSpec] = Field([], description="gates")
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _notes: tuple[str, ...] = PrivateAttr(default=())
+
+    @field_validator("langs")
+    @classmethod
+    def _no_twice(cls, value: list[str] | str) -> list[str] | str:
+        if isinstance(value, list):
+            twice = sorted({tag for tag in value if value.count(tag) > 1})
+            if twice:
+                raise ValueError(f"{', '.join(twice)} stands twice")
+        return value
+
+    # -- what the stages ask of it ------------------------------------------------------------------------------
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was assumed while reading, e.g. which language 'no' was taken for."""
+        return self._notes
+
+    def bound(self, slot: Use, kind: str) -> Bound:
+        """The part in a slot with all its knobs; paths among them are absolute."""
+        part = parts.load(kind, slot.use)
+        knobs = part.bind(slot.knobs)
+        return Bound(part, {name: self._absolute(value) for name, value in knobs.items()})
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths of the recipe begin."""
+        return self._folder
+
+    @property
+    def steps(self) -> list[Bound]:
+        return [self.bound(slot, "steps") for slot in self.data.steps]
+
+    @property
+    def family(self) -> Bound:
+        return self.bound(self.model, "families")
+
+    @property
+    def the_task(self) -> Bound:
+        return self.bound(self.task, "tasks")
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Metrics to compute: those named, else the task's, and those that gates ask for."""
+        named = list(self.evaluate.metrics or self.the_task.part.constant("METRICS"))
+        for gate in self.gate:
+            if gate.at == "promote":
+                asked = [*gate.every_lang, *gate.mean, *gate.worst, *gate.gap, *gate.beats.values()]
+                named += [metric for metric in asked if metric != "n"]
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def headline(self) -> str:
+        """The metric a person looks at first."""
+        first = self.the_task.part.constant("HEADLINE")
+        return first if first in self.metric_names else self.metric_names[0]
+
+    def locate(self, path: str) -> Path:
+        """A path of the recipe: relative to the recipe's folder, else to the working directory."""
+        given = Path(path).expanduser()
+        if given.is_absolute():
+            return given
+        beside = self._folder / given
+        if not _exists(beside) and _exists(Path.cwd() / given):
+            return Path.cwd() / given
+        return beside
+
+    def _absolute(self, value: Any) -> Any:
+        if isinstance(value, Path):
+            return self.locate(str(value))
+        if isinstance(value, list | tuple):
+            return type(value)(self._absolute(item) for item in value)
+        return value
+
+    def sections(self, *names: str) -> dict[str, Any]:
+        """The named top-level keys as plain JSON values, defaults included, for stamps."""
+        whole = self.model_dump(mode="json")
+        return {name: whole[name] for name in names}
+
+    def to_toml(self) -> str:
+        """The effective recipe: every key with its value, after `--set`."""
+        import tomli_w
+
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A part with all its knobs."""
+
+    part: parts.Part
+    knobs: dict[str, Any]
+
+    def __call__(self, function: str, *args: Any, **filled: Any) -> Any:
+        return self.part.call(function, *args, knobs=self.knobs, **filled)
+
+    @property
+    def name(self) -> str:
+        return self.part.name
+
+    @property
+    def module(self) -> Any:
+        return self.part.module
+
+
+# -- reading ----------------------------------------------------------------------------------------------------
+
+
+def read(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe file; `sets` are `key=value` overrides (`train.langs=["eng_Latn"]`).
+
+    Raises RecipeError (exit code 2) with file, line, key and the nearest right name.
+    """
+    file = Path(path)
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe {file}{_similar(file)}") from None
+    except IsADirectoryError:
+        raise RecipeError(f"{file} is a folder; a recipe is a TOML file") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"is not UTF-8 text (byte {error.start}); a recipe is a TOML file", file=file) from None
+    except OSError as error:
+        raise RecipeError(f"cannot be read: {error.strerror}", file=file) from None
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        line = int(where[1]) if where else None
+        raise RecipeError(f"is not valid TOML: {str(error).split(' (at')[0]}", file=file, line=line) from None
+    return build(value, sets=sets, file=file, text=text, folder=file.resolve().parent)
+
+
+def build(
+    value: Mapping[str, Any], *, sets: Sequence[str] = (), file: Path | None = None, text: str = "", folder: Path | None = None
+) -> Recipe:
+    """Make a checked recipe from a mapping (what TOML gives)."""
+    data = json.loads(json.dumps(value, default=str))
+    overridden = {_override(data, item) for item in sets}
+
+    def error_at(path: Sequence[str | int], message: str, key: str = "") -> RecipeError:
+        dotted = key or _dotted(path)
+        if any(dotted == name or dotted.startswith(name + ".") for name in overridden):
+            return RecipeError(f"--set {dotted}: {message}", key=dotted)
+        line = line_of(text, path) if text else None
+        return RecipeError(f"{dotted}: {message}" if dotted else message, file=file, line=line, key=dotted)
+
+    try:
+        recipe = Recipe.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        found = [error_at(*_explain(problem, data)) for problem in _relevant(error.errors())]
+        first = found[0]
+        message = "\n".join(dict.fromkeys(str(item) for item in found))
+        combined = RecipeError(message, key=first.key)
+        combined.file, combined.line = first.file, first.line
+        raise combined from None
+    recipe._folder = folder or Path.cwd()
+    recipe._notes = tuple(_notes(data))
+    for path, message in _problems(recipe):
+        raise error_at(path, message)
+    return recipe
+
+
+def _override(data: dict[str, Any], item: str) -> str:
+    key, sign, raw = item.partition("=")
+    key = key.strip()
+    if not sign or not key:
+        raise RecipeError(f"--set takes key=value, got '{item}'")
+    try:
+        value = tomllib.loads(f"x = {raw.strip()}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()  # a bare word is a string: --set train.weights=by_lang
+    *above, last = key.split(".")
+    place: Any = data
+    for name in above:
+        if isinstance(place, list):
+            place = place[_index(name, place, item)]
+            continue
+        inner = place.get(name)
+        if isinstance(inner, str):
+            inner = {"use": inner}  # `mix = "temperature"` and --set train.mix.tau=0.3
+        place[name] = inner if isinstance(inner, dict | list) else {}
+        place = place[name]
+    if isinstance(place, list):
+        place[_index(last, place, item)] = json.loads(json.dumps(value, default=str))
+    else:
+        place[last] = json.loads(json.dumps(value, default=str))
+    return key
+
+
+def _index(name: str, place: list[Any], item: str) -> int:
+    if name.isdecimal() and int(name) < len(place):
+        return int(name)
+    raise RecipeError(f"--set {item}: '{name}' is no position in a list of {len(place)} (counted from 0)")
+
+
+def _relevant(problems: Sequence[Any]) -> list[Any]:
+    """Leave out what pydantic says of the branches of a union that was not meant."""
+    return [p for p in problems if not (p["type"] == "literal_error" and p["loc"][-1:] == ("literal['all']",))] or list(problems)
+
+
+def _explain(problem: Mapping[str, Any], data: Any) -> tuple[list[str | int], str]:
+    """Where in the recipe, and one sentence in our words."""
+    path = [step for step in problem["loc"] if not (isinstance(step, str) and re.search(r"[\[\]()]", step))]
+    kind, message = problem["type"], str(problem["msg"])
+    if kind == "extra_forbidden":
+        known = _keys_at(path[:-1])
+        return path, f"there is no such key{nearest(str(path[-1]), known)}"
+    if kind == "missing":
+        return path, "is required and not given"
+    given = problem.get("input")
+    shown = json.dumps(given, ensure_ascii=False, default=str)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    if kind == "value_error":
+        return path, f"{message.removeprefix('Value error, ')} (got {shown})"
+    if kind == "literal_error":
+        options = [option.strip(" '") for option in re.split(r",| or ", str(problem["ctx"]["expected"]))]
+        hint = nearest(given, options) if isinstance(given, str) else f"; known: {', '.join(options)}"
+        return path, f"got {shown}{hint}"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return path, f"takes a table, got {shown}"
+    message = re.sub(r"^Input should", "should", message)
+    if kind == "string_pattern_mismatch":
+        message = "takes letters, digits, '.', '_' and '-' and begins with a letter or digit"
+    return path, f"{message}, got {shown}"
+
+
+def _keys_at(path: Sequence[str | int]) -> list[str]:
+    """The keys that the section at `path` knows."""
+    model: Any = Recipe
+    for step in path:
+        if isinstance(step, int):
+            continue
+        field = model.model_fields.get(step) if hasattr(model, "model_fields") else None
+        model = next(iter(_models(field.annotation)), None) if field else None
+        if model is None:
+            return []
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models(inner)
+
+
+def _notes(data: Mapping[str, Any]) -> Iterator[str]:
+    train = data.get("train")
+    given = [*_listed(data.get("langs")), *_listed(train.get("langs") if isinstance(train, dict) else None)]
+    for code in dict.fromkeys(given):
+        found = lang_table.resolve(code)
+        if found.note:
+            yield found.note
+        if found.variety:
+            yield f"'{code}' is read as {found.tag}; a region in `langs` selects nothing"
+
+
+def _listed(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
+
+
+def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
+    """What only the whole recipe can tell: parts, knobs, languages, gates."""
+
+    def bind(slot: Use, kind: str, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
+        try:
+            recipe.bound(slot, kind)
+        except RecipeError as error:
+            yield ([*path, error.key] if error.key else path), str(error)
+
+    yield from bind(recipe.task, "tasks", ["task"])
+    yield from bind(recipe.model, "families", ["model"])
+    yield from bind(recipe.train.mix, "mixes", ["train", "mix"])
+    for i, slot in enumerate(recipe.data.steps):
+        yield from bind(slot, "steps", ["data", "steps", i])
+    if isinstance(recipe.langs, list):
+        for tag in recipe.train.langs or ():
+            if tag not in recipe.langs:
+                yield ["train", "langs"], f"{tag} is not among the recipe's langs"
+        if recipe.evaluate.source and recipe.evaluate.source not in recipe.langs:
+            yield ["evaluate", "source"], f"{recipe.evaluate.source} is not among the recipe's langs"
+    known = parts.names("metrics")
+    for i, metric in enumerate(recipe.evaluate.metrics or ()):
+        if metric not in known and "." not in metric:
+            yield ["evaluate", "metrics", i], f"there is no metric '{metric}'{nearest(metric, known)}"
+    for i, name in enumerate(recipe.evaluate.slices):
+        if name not in ("lang", "script", "family", "genus", "resource", "variety", "source", *recipe.data.keep):
+            options = ["script", "family", "genus", "resource", "variety", "source", *recipe.data.keep]
+            yield ["evaluate", "slices", i], f"'{name}' is neither a fact of languages nor in data.keep{nearest(name, options)}"
+    for i, gate in enumerate(recipe.gate):
+        yield from _gate_problems(gate, ["gate", i], known)
+
+
+def _gate_problems(gate: GateSpec, path: list[str | int], known: Iterable[str]) -> Iterator[tuple[list[str | int], str]]:
+    names = ["lost"] if gate.at == "prepare" else list(known)
+    conditions = {"every_lang": gate.every_lang, "mean": gate.mean, "worst": gate.worst, "gap": gate.gap}
+    if not any((*conditions.values(), gate.beats)):
+        yield path, f"the gate asks nothing; give it one of {', '.join([*conditions, 'beats'])}"
+    for table, asked in conditions.items():
+        for metric, condition in asked.items():
+            allowed = [*names, "n"] if table == "every_lang" else names
+            if metric not in allowed and "." not in metric:
+                yield [*path, table, metric], f"there is no metric '{metric}' at {gate.at}{nearest(metric, allowed)}"
+            try:
+                parse_condition(condition)
+            except RecipeError as error:
+                yield [*path, table, metric], str(error)
+    for system, metric in gate.beats.items():
+        systems = ("majority", "floor_lang", "floor_pooled", "source")
+        if gate.at == "prepare":
+            yield [*path, "beats"], "there is nothing to beat at prepare; use at = 'promote'"
+        elif system not in systems:
+            yield [*path, "beats", system], f"there is no baseline '{system}'{nearest(system, systems)}"
+        elif metric not in known and "." not in metric:
+            yield [*path, "beats", system], f"there is no metric '{metric}'{nearest(metric, known)}"
+
+
+# -- places -----------------------------------------------------------------------------------------------------
+
+
+def line_of(text: str, path: Sequence[str | int]) -> int | None:
+    """The line (from 1) where a key of a TOML text stands, or the nearest table above it; None when unknown.
+
+    >>> line_of('name = "x"\\n[data]\\nsteps = [\\n  {use = "dedup", treshold = 1},\\n]', ["data", "steps", 0, "treshold"])
+    4
+    """
+    wanted = [str(step) for step in path]
+    best, best_length, here, counts = None, 0, [], {}
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        header = re.match(r"\s*\[(\[)?\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$", line)
+        if header:
+            here = [part.strip(" \"'") for part in header[2].split(".")]
+            if header[1]:
+                name = header[2]
+                counts[name] = counts.get(name, -1) + 1
+                here = [*here, str(counts[name])]
+            at = here
+        else:
+            key = re.match(r"\s*([A-Za-z0-9_.\"'-]+)\s*=", line)
+            if not key:
+                continue
+            at = here + [part.strip(" \"'") for part in key[1].split(".")]
+        shared = len(at) if wanted[: len(at)] == at else 0
+        if shared > best_length:
+            best, best_length = number, shared
+    if best is not None and best_length < len(wanted):
+        last = next((step for step in reversed(wanted[best_length:]) if not step.isdecimal()), None)
+        if last is not None:
+            for number in range(best, len(lines) + 1):
+                line = lines[number - 1]
+                if number > best and re.match(r"\s*\[{1,2}[A-Za-z]", line):
+                    break
+                if re.search(rf"(?<![\w.-]){re.escape(last)}[\"']?\s*=", line):
+                    return number
+    return best
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return ".".join(str(step) for step in path)
+
+
+def _exists(path: Path) -> bool:
+    text = str(path)
+    cut = re.search(r"[*?\[{]", text)
+    return path.exists() if not cut else Path(text[: cut.start()]).parent.exists()
+
+
+def _similar(file: Path) -> str:
+    folder = file.parent if file.parent.is_dir() else Path()
+    known = [p.name for p in folder.glob("*.toml")]
+    return nearest(file.name, known) if known else ""
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_none(v) for v in value]
+    return value

@@ -1,0 +1,702 @@
+"""Score and Report: values by language, each with n, interval and signature; the aggregate is a footnote.
+
+A metric is row counts plus a function of their sums, so slices, intervals and paired tests are written once, here.
+
+**Resampling.** The unit is the `group` of a row (translations of the same content) or, without one, its `id`. A
+resample draws as many units as there are, with replacement; the draw depends on the seed and the number of units
+only, and units are kept in the order of their names, so that two systems on the same rows meet the same resamples.
+More than 5,000 units are first dealt at random into 5,000 blocks, which are resampled instead: memory stays bounded
+and nothing shifts.
+
+**Interval.** Expanded percentiles (Hesterberg 2015, "What Teachers Should Know About the Bootstrap": the tails that a
+t-distribution would ask for), basic ("reverse") percentiles for a metric that says `INTERVAL = "basic"` and for "worst"
+and "gap", whose estimates noise pushes outwards. No interval has zero width: each side reaches at least
+-ln(1 - confidence) / n_units of the metric's range, 3/n at 95 % (rule of three: Hanley & Lippman-Hand 1983), clipped to
+the range. So one unit says nothing, nine say at most "within a third", and ten right of ten is [0.70, 1.00].
+Where the range is infinite there is no such bound: the interval is null for fewer than two units or constant resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from statistics import NormalDist
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from isogloss.core.errors import DataError, nearest
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+SCORES_SCHEMA: dict[str, Any] = {
+    "system": pl.String,
+    "metric": pl.String,
+    "by": pl.String,
+    "key": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "n": pl.Int64,
+    "signature": pl.String,
+}
+PAIRED_SCHEMA: dict[str, Any] = {
+    "metric": pl.String,
+    "by": pl.String,
+    "key": pl.String,
+    "a": pl.Float64,
+    "b": pl.Float64,
+    "diff": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "low_corrected": pl.Float64,
+    "high_corrected": pl.Float64,
+    "se": pl.Float64,
+    "p": pl.Float64,
+    "p_holm": pl.Float64,
+    "n": pl.Int64,
+    "n_units": pl.Int64,
+    "n_left_out": pl.Int64,
+    "better": pl.String,
+    "width": pl.Float64,
+    "verdict": pl.String,
+}
+FEW_UNITS = 10
+"""Below this many units no comparison is decided: it "cannot tell"."""
+MAX_UNITS = 5_000
+_CHUNK = 4_000_000  # weights held at once: 32 MB
+
+
+class Metric(Protocol):
+    """What `parts/metrics/*.py` define: additive row counts, and the value of their sums."""
+
+    BETTER: Any  # "higher" or "lower"
+    RANGE: Any  # (lowest, highest), math.inf allowed
+    VERSION: Any  # an int: a changed definition is a new version
+    stats: Callable[..., Floats]  # (rows, labels) -> (N, K)
+    value: Callable[..., Any]  # (..., K) -> (...)
+
+
+# --- what metrics share -------------------------------------------------------------------------------------------
+
+
+def label_codes(labelled: pl.Series, labels: Sequence[str]) -> Ints:
+    """Give the position of each label in `labels`; `len(labels)` for any other label, -1 for null.
+
+    >>> label_codes(pl.Series(["b", "z", None]), ["a", "b"]).tolist()
+    [1, 2, -1]
+    """
+    names = labelled.cast(pl.String)
+    codes = names.replace_strict(list(labels), list(range(len(labels))), default=len(labels), return_dtype=pl.Int64)
+    return np.where(names.is_null().to_numpy(), -1, codes.to_numpy()).astype(np.int64)
+
+
+def probabilities(rows: pl.DataFrame, labels: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Read the column `probs`: values (N, C), and which rows have any (N,); a row without has zeros.
+
+    Raises DataError when a list is not as long as `labels`, or a value is not a probability.
+    """
+    given = rows["probs"].is_not_null().to_numpy()
+    values = np.zeros((rows.height, len(labels)))
+    column = rows["probs"].drop_nulls()
+    if not len(column):
+        return values, given
+    lengths = column.list.len()
+    if (lengths != len(labels)).any():
+        wrong = lengths.filter(lengths != len(labels))[0]
+        raise DataError(f"a prediction has {wrong} probabilities where there are {len(labels)} labels")
+    flat = column.explode().cast(pl.Float64).to_numpy().reshape(-1, len(labels))
+    if not ((flat >= -1e-6) & (flat <= 1 + 1e-6)).all():  # also catches NaN
+        raise DataError("a prediction has a probability that is not a number from 0 to 1; did training diverge?")
+    values[given] = np.clip(flat, 0.0, 1.0)
+    return values, given
+
+
+def class_counts(rows: pl.DataFrame, labels: Sequence[str]) -> Floats:
+    """Count per row and class: predicted rightly, gold, predicted; (N, 3 * (C + 1)), three blocks of C + 1.
+
+    The extra class holds every gold label that is not in `labels`. A row without a gold label counts nowhere.
+    """
+    n_classes = len(labels) + 1
+    gold, pred = label_codes(rows["label"], labels), label_codes(rows["pred"], labels)
+    right = (rows["label"] == rows["pred"]).fill_null(False).to_numpy()
+    counts = np.zeros((rows.height, 3 * n_classes))
+    at = np.arange(rows.height)
+    hit, has_gold, has_pred = right & (gold >= 0), gold >= 0, (gold >= 0) & (pred >= 0)
+    counts[at[hit], gold[hit]] = 1
+    counts[at[has_gold], n_classes + gold[has_gold]] = 1
+    counts[at[has_pred], 2 * n_classes + pred[has_pred]] = 1
+    return counts
+
+
+def class_mean(totals: Floats, of: Callable[[Floats, Floats, Floats], Floats]) -> Floats:
+    """Average `of(right, gold, predicted)` over the classes that occur in gold or predictions; (..., K) -> (...)."""
+    right, gold, predicted = np.split(np.asarray(totals, dtype=np.float64), 3, axis=-1)
+    return ratio(of(right, gold, predicted).sum(axis=-1), ((gold + predicted) > 0).sum(axis=-1))
+
+
+def ratio(part: ArrayLike, whole: ArrayLike, empty: float = math.nan) -> Floats:
+    """Divide, giving `empty` where `whole` is 0.
+
+    >>> ratio([1.0, 0.0], [2.0, 0.0]).tolist()
+    [0.5, nan]
+    """
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
+    return np.divide(part, whole, out=np.full(whole.shape, empty), where=whole != 0)
+
+
+# --- small statistics ---------------------------------------------------------------------------------------------
+
+
+def wilson(k: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """Wilson's score interval of a share k / n (Wilson 1927); NaN where n is 0. Vectorised.
+
+    >>> low, high = wilson(0, 10)
+    >>> f"{low:.3f} {high:.3f}"
+    '0.000 0.278'
+    """
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    k, n = np.asarray(k, np.float64), np.asarray(n, np.float64)
+    share, spread = ratio(k, n), ratio(z * z, n)
+    centre = (share + spread / 2) / (1 + spread)
+    half = np.sqrt(spread * share * (1 - share) + spread * spread / 4) / (1 + spread)
+    return np.where(k == 0, centre * 0, centre - half), np.where(k == n, centre * 0 + 1, centre + half)
+
+
+def holm(p: ArrayLike) -> Floats:
+    """Adjust p-values for their number (Holm 1979); NaN stays NaN and is not counted.
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p, np.float64)
+    out = np.full(p.shape, math.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    out[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else steps
+    return out
+
+
+def aggregate(values: Floats, better: str) -> dict[str, Floats]:
+    """Sum up languages (L, ...): `mean`, `worst` (mean of the worst tenth, at least one), `gap` (best - worst).
+
+    >>> {k: round(float(v), 2) for k, v in aggregate(np.array([0.5, 0.9, 0.7]), "higher").items()}
+    {'mean': 0.7, 'worst': 0.5, 'gap': 0.4}
+    """
+    ordered = np.sort(values, axis=0)
+    n_worst = max(1, len(values) // 10)
+    worst = ordered[:n_worst] if better == "higher" else ordered[-n_worst:]
+    return {"mean": values.mean(axis=0), "worst": worst.mean(axis=0), "gap": ordered[-1] - ordered[0]}
+
+
+# --- the bootstrap ------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def _weights(n_units: int, n_rows: int, seed: tuple[int, ...]) -> Floats:
+    """How often each unit is drawn: (n_rows, n_units), each row summing to n_units."""
+    drawn = np.random.default_rng(seed).integers(0, n_units, (n_rows, n_units))
+    drawn += np.arange(n_rows)[:, None] * n_units
+    weights = np.bincount(drawn.ravel(), minlength=n_rows * n_units).reshape(n_rows, n_units).astype(np.float64)
+    weights.flags.writeable = False  # shared through the cache
+    return weights
+
+
+def _chunks(n_units: int, resamples: int) -> Iterator[slice]:
+    step = max(1, _CHUNK // max(1, n_units))
+    for start in range(0, resamples, step):
+        yield slice(start, min(start + step, resamples))
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Keep BLAS on one thread: many small products are ten times slower on threads that wait for busy cores."""
+    # scikit-learn, which we require, requires it
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(1, "blas")
+
+
+def _resample(units: Sequence[Floats], resamples: int, seed: int, value: Callable[..., Any]) -> Floats:
+    """Give `value(*totals)` for each resample of the same units; each of `units` is (U, K), the answer (resamples,)."""
+    n_units = len(units[0])
+    out = np.empty(resamples)
+    for chunk in _chunks(n_units, resamples):
+        weights = _weights(n_units, chunk.stop - chunk.start, (seed, chunk.start))
+        out[chunk] = value(*(weights @ counts for counts in units))
+    return out
+
+
+def _blocks(units: Ints, seed: int) -> tuple[Ints, int, int]:
+    """Number the units 0..U-1 in their order and, when there are too many, deal them into blocks.
+
+    Gives the block of each row, the number of blocks, and the number of units.
+    """
+    names, place = np.unique(units, return_inverse=True)
+    n_units = len(names)
+    if n_units <= MAX_UNITS:
+        return place, n_units, n_units
+    block_of = np.random.default_rng([seed, n_units]).permutation(n_units) % MAX_UNITS
+    return block_of[place], MAX_UNITS, n_units
+
+
+def _sum_by(place: Ints, counts: Floats, n_places: int) -> Floats:
+    """Sum rows of `counts` (N, K) by `place` (N,): (n_places, K)."""
+    order = np.argsort(place, kind="stable")
+    present, starts = np.unique(place[order], return_index=True)
+    out = np.zeros((n_places, counts.shape[1]))
+    if len(present):
+        out[present] = np.add.reduceat(counts[order], starts, axis=0)
+    return out
+
+
+def _tail(confidence: float, n_units: int) -> float:
+    """The share of resamples beyond each end: t's tail at n - 1 with the bias of the plug-in spread undone."""
+    from scipy.special import stdtrit
+
+    if n_units < 2:
+        return 0.0
+    t = float(stdtrit(n_units - 1, (1 - confidence) / 2))
+    return NormalDist().cdf(t * math.sqrt(n_units / (n_units - 1)))
+
+
+def _reach(n_units: int, width: float, alpha: float) -> float:
+    """The rule of three: how far from a value the truth may be when n units show no variation at all."""
+    return -math.log(alpha) / n_units * width if n_units and math.isfinite(width) else 0.0
+
+
+def interval(
+    value: float,
+    draws: Floats,
+    n_units: int,
+    bounds: tuple[float, float],
+    confidence: float = 0.95,
+    kind: str = "percentile",
+    width: float = math.nan,
+) -> tuple[float, float]:
+    """Give low and high around `value` from its resamples, by the rules at the top of this file; NaN where unknown.
+
+    `width` is that of the metric's range where it is not that of `bounds`.
+    """
+    width = bounds[1] - bounds[0] if math.isnan(width) else width
+    draws = draws[np.isfinite(draws)]
+    if math.isnan(value) or not len(draws) or n_units < 1:
+        return math.nan, math.nan
+    tail = _tail(confidence, n_units)
+    low, high = (float(q) for q in np.quantile(draws, [tail, 1 - tail]))
+    if not math.isfinite(width) and (n_units < 2 or math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12)):
+        return math.nan, math.nan
+    if kind == "basic":
+        low, high = 2 * value - high, 2 * value - low
+    reach = _reach(n_units, width, 1 - confidence)
+    return max(bounds[0], min(low, value - reach)), min(bounds[1], max(high, value + reach))
+
+
+# --- scores -------------------------------------------------------------------------------------------------------
+
+
+def signature(
+    name: str,
+    metric: Metric,
+    n_labels: int,
+    units: str,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    data_hash: str = "",
+) -> str:
+    """Say everything a value depends on beside the system, as sacrebleu does; unequal signatures are not compared."""
+    parts = (name, f"v{metric.VERSION}", f"labels:{n_labels}", f"units:{units}", f"boot:{resamples}")
+    return "|".join((*parts, f"conf:{confidence:g}", f"seed:{seed}", f"data:{data_hash or '-'}"))
+
+
+class _Rows:
+    """Predictions sorted by id, with the number of each row's unit."""
+
+    def __init__(self, predictions: pl.DataFrame, slices: Sequence[str]) -> None:
+        for column in ("id", "lang", "group", "label", "pred", "probs", *slices):
+            if column not in predictions.columns:
+                raise DataError(f"the predictions have no column '{column}'{nearest(column, predictions.columns)}")
+        self.frame = frame = predictions.sort("id")
+        if frame["id"].n_unique() != frame.height:
+            raise DataError(f"{frame.height - frame['id'].n_unique()} predictions repeat the id of another")
+        grouped = frame["group"].is_not_null()
+        self.kind = "group" if grouped.any() else "row"
+        names = (
+            pl.when(pl.col("group").is_not_null())
+            .then("g" + pl.col("group").cast(pl.String))
+            .otherwise("r" + pl.col("id").cast(pl.String))
+        )
+        self._slices: dict[str, list[tuple[str, Ints]]] = {}
+        self.unit: Ints = frame.select(names.rank("dense")).to_series().to_numpy().astype(np.int64)
+
+    def slices(self, by: str) -> Iterator[tuple[str, Ints]]:
+        """Give each value of the column `by`, sorted ("unknown" for null), and the positions of its rows."""
+        if by not in self._slices:
+            keys = self.frame[by].cast(pl.String).fill_null("unknown")
+            places = pl.DataFrame({"key": keys}).with_row_index("at").group_by("key").agg("at").sort("key")
+            self._slices[by] = [(key, np.asarray(at, dtype=np.int64)) for key, at in places.iter_rows()]
+        yield from self._slices[by]
+
+
+def _number(x: float) -> float | None:
+    return None if math.isnan(x) else float(x)
+
+
+def score(
+    predictions: pl.DataFrame,
+    metrics: Mapping[str, Metric],
+    labels: Sequence[str],
+    *,
+    system: str,
+    slices: Sequence[str] = ("lang", "script", "family", "resource"),
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 17,
+    data_hash: str = "",
+) -> pl.DataFrame:
+    """Score one system: every metric by every slice, and `by="all"` with the keys `mean`, `worst` and `gap`.
+
+    `predictions` has the columns `id, lang, group, label, pred, probs` and every column that `slices` names; a slice
+    pools its rows. `all` sums up languages without weights (see `aggregate`); for its intervals the units are resampled
+    together, so that content which languages share moves all of them; units of one language are resampled inside it.
+    `n` is the number of rows that count for the metric: those whose counts are not all zero. A value that is undefined
+    (or the gap of one language) is null with n 0. Gives a frame of SCORES_SCHEMA.
+
+    Raises DataError when a column is missing or an id repeats.
+    """
+    rows = _Rows(predictions, ("lang", *slices))
+    out: list[tuple[Any, ...]] = []
+    with _one_thread():
+        for name, metric in metrics.items():
+            signed = signature(name, metric, len(labels), rows.kind, resamples, confidence, seed, data_hash)
+            found = _score_one(rows, metric, labels, slices, resamples, confidence, seed)
+            out.extend((system, name, *row, signed) for row in found)
+    return pl.DataFrame(out, schema=SCORES_SCHEMA, orient="row")
+
+
+def _score_one(
+    rows: _Rows,
+    metric: Metric,
+    labels: Sequence[str],
+    slices: Sequence[str],
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> Iterator[tuple[str, str, float | None, float | None, float | None, int]]:
+    """Give by, key, value, low, high, n of every slice and of all languages."""
+    counts = np.asarray(metric.stats(rows.frame, list(labels)), dtype=np.float64)
+    counted = (counts != 0).any(axis=1)
+    kind = getattr(metric, "INTERVAL", "percentile")
+    for by in slices:
+        for key, every in rows.slices(by):
+            at = every[counted[every]]
+            value = float(metric.value(counts[at].sum(axis=0)))
+            if math.isnan(value) or not len(at):
+                yield by, key, None, None, None, 0
+                continue
+            place, n_blocks, n_units = _blocks(rows.unit[at], seed)
+            draws = _resample([_sum_by(place, counts[at], n_blocks)], resamples, seed, metric.value)
+            low, high = interval(value, draws, n_units, metric.RANGE, confidence, kind)
+            yield by, key, value, _number(low), _number(high), len(at)
+    for key, (value, low, high, n) in _over_languages(rows, counts, metric, resamples, confidence, seed).items():
+        yield "all", key, _number(value), _number(low), _number(high), n
+
+
+def _over_languages(
+    rows: _Rows, counts: Floats, metric: Metric, resamples: int, confidence: float, seed: int
+) -> dict[str, tuple[float, float, float, int]]:
+    """Value, low, high and n of `mean`, `worst` and `gap`."""
+    nothing = (math.nan, math.nan, math.nan, 0)
+    counted = (counts != 0).any(axis=1)
+    by_lang = [at[counted[at]] for _, at in rows.slices("lang")]
+    by_lang = [at for at in by_lang if len(at) and not math.isnan(float(metric.value(counts[at].sum(axis=0))))]
+    if not by_lang:
+        return dict.fromkeys(("mean", "worst", "gap"), nothing)
+    values = np.array([float(metric.value(counts[at].sum(axis=0))) for at in by_lang])
+    draws = _joint(by_lang, rows.unit, counts, metric, resamples, seed)
+    draws = np.where(np.isfinite(draws), draws, values[:, None])  # a language that a resample missed stays as it is
+    n = sum(len(at) for at in by_lang)
+    n_units = len(np.unique(rows.unit[np.concatenate(by_lang)]))
+    fewest = min(len(np.unique(rows.unit[at])) for at in by_lang)
+    low, high = metric.RANGE
+    out = {}
+    resampled = aggregate(draws, metric.BETTER)
+    for key, value in aggregate(values, metric.BETTER).items():
+        bounds = (0.0, high - low) if key == "gap" else (low, high)
+        kind = "percentile" if key == "mean" else "basic"
+        if key == "mean":
+            kind = getattr(metric, "INTERVAL", kind)
+        units = n_units if key == "mean" else fewest
+        out[key] = (float(value), *interval(float(value), resampled[key], units, bounds, confidence, kind), n)
+    return out if len(by_lang) > 1 else out | {"gap": nothing}
+
+
+def _joint(by_lang: list[Ints], unit: Ints, counts: Floats, metric: Metric, resamples: int, seed: int) -> Floats:
+    """Resample all languages together: (L, resamples).
+
+    Units that several languages share are one stratum; the others are one stratum for each language.
+    """
+    owners = np.bincount(np.concatenate([np.unique(unit[at]) for at in by_lang]))
+    strata: list[list[Ints]] = [[at[(owners[unit[at]] > 1) == shared] for at in by_lang] for shared in (True, False)]
+    shared_rows = np.concatenate(strata[0])
+    place, n_shared, _ = _blocks(unit[shared_rows], seed)
+    ends = np.cumsum([len(at) for at in strata[0]])[:-1]
+    shared = [(*np.unique(p, return_inverse=True), at) for p, at in zip(np.split(place, ends), strata[0], strict=True)]
+    shared_counts = [(held, _sum_by(where, counts[at], len(held))) for held, where, at in shared]
+    own_counts = []
+    for at in strata[1]:
+        own, n_blocks, _ = _blocks(unit[at], seed)
+        own_counts.append(_sum_by(own, counts[at], n_blocks))
+    out = np.empty((len(by_lang), resamples))
+    for chunk in _chunks(max(n_shared, *(len(own) for own in own_counts)), resamples):
+        n_rows = chunk.stop - chunk.start
+        weights = _weights(n_shared, n_rows, (seed, chunk.start)) if n_shared else np.zeros((n_rows, 0))
+        for lang, ((held, of_shared), own_units) in enumerate(zip(shared_counts, own_counts, strict=True)):
+            totals = weights[:, held] @ of_shared
+            if len(own_units):
+                totals = totals + _weights(len(own_units), n_rows, (seed, chunk.start, lang + 1)) @ own_units
+            out[lang, chunk] = metric.value(totals)
+    return out
+
+
+def compare(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
+    """Set two frames of scores side by side: `metric, by, key, a, b, diff, n_a, n_b`, the rows that both have.
+
+    The difference has no interval here: that needs the predictions (`paired`).
+    Raises DataError when two scores of the same thing have unequal signatures.
+    """
+    both = a.join(b, on=["metric", "by", "key"], how="inner", suffix="_b")
+    unequal = both.filter(pl.col("signature") != pl.col("signature_b"))
+    if unequal.height:
+        one = unequal.row(0, named=True)
+        raise DataError(
+            f"{one['metric']} of {one['key']} cannot be compared: '{one['signature']}' is not '{one['signature_b']}'"
+        )
+    return both.select("metric", "by", "key", a="value", b="value_b", diff=pl.col("value") - pl.col("value_b"),
+                       n_a="n", n_b="n_b")  # fmt: skip
+
+
+# --- paired comparison --------------------------------------------------------------------------------------------
+
+
+def paired(
+    a: pl.DataFrame,
+    b: pl.DataFrame,
+    metric: Metric,
+    labels: Sequence[str],
+    *,
+    by: str = "lang",
+    name: str = "",
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 17,
+) -> pl.DataFrame:
+    """Compare two systems on the rows both have: diff = a - b by `by`, each with intervals, p and a verdict about a.
+
+    - `low, high`: expanded percentiles of the difference, the same resamples for both systems, for this key alone.
+    - `se`: bootstrap standard error, times sqrt(n / (n - 1)).
+    - `low_corrected, high_corrected`: hold for all keys at once (Bonferroni): diff -+ t(n_units - 1) * se. Percentiles
+      cannot do this: at 61 languages each tail is 0.0004, and 1,000 resamples do not reach it.
+    - both reach at least the rule of three to each side, at their own level (top of this file).
+    - `p`: two-sided, (1 + resamples on the other side of 0) / (1 + resamples), doubled. Below 20 / (1 + resamples)
+      resamples cannot resolve it: there it is the t-test's with `se`, when that is smaller. `p_holm`: over all keys.
+    - `verdict`: "better" or "worse" when the corrected interval lies on one side of 0, by the metric's BETTER;
+      otherwise "cannot tell", as for fewer than 10 units. The interval is a little stricter than p_holm, and it
+      decides.
+    - `n, n_units`: rows and units compared; `n_left_out`: rows of the key that only one system has, or that do not
+    count.
+    - `width`: of the metric's range (for `gate.dropped`).
+
+    Metrics that look at several rows (consistency) see only the rows that both systems have. Gives PAIRED_SCHEMA.
+    Raises DataError when the two disagree about the gold label, the language or the group of a row.
+    """
+    left, right = _Rows(a, (by,)), _Rows(b, (by,))
+    common = pl.DataFrame({"id": left.frame["id"]}).join(right.frame.select("id"), on="id", how="semi")
+    one = _Rows(left.frame.join(common, on="id", how="semi"), (by,))
+    two = _Rows(right.frame.join(common, on="id", how="semi"), (by,))
+    for column in ("label", "lang", "group", by):
+        unequal = one.frame[column].ne_missing(two.frame[column])
+        if unequal.any():
+            row = one.frame.filter(unequal)["id"][0]
+            raise DataError(f"the two systems disagree about '{column}' of {int(unequal.sum())} rows, first {row!r}")
+    all_ids = pl.concat([left.frame.select("id", by), right.frame.select("id", by)]).unique("id")
+    n_all = dict(all_ids.select(pl.col(by).cast(pl.String).fill_null("unknown")).to_series().value_counts().iter_rows())
+    counts_a, counts_b = (np.asarray(metric.stats(side.frame, list(labels)), np.float64) for side in (one, two))
+    counted = (counts_a != 0).any(axis=1) & (counts_b != 0).any(axis=1)
+    found = {key: at[counted[at]] for key, at in one.slices(by)}
+    keys = sorted(n_all)
+    name = name or getattr(metric, "__name__", type(metric).__name__).rpartition(".")[2]
+    width = float(metric.RANGE[1] - metric.RANGE[0])
+    rows = []
+    with _one_thread():
+        for key in keys:
+            at = found.get(key, np.zeros(0, np.int64))
+            sides = one.unit[at], counts_a[at], counts_b[at]
+            numbers = _difference(*sides, metric, width, resamples, confidence, seed)
+            about = {"metric": name, "by": by, "key": key, "better": metric.BETTER, "width": width}
+            rows.append(about | numbers | {"n": len(at), "n_left_out": n_all[key] - len(at)})
+    return _correct(rows, width, confidence)
+
+
+def _difference(
+    unit: Ints, a: Floats, b: Floats, metric: Metric, width: float, resamples: int, confidence: float, seed: int
+) -> dict[str, Any]:
+    """The uncorrected numbers of one key."""
+    from scipy.special import stdtr
+
+    n_units = len(np.unique(unit))
+    value_a, value_b = float(metric.value(a.sum(axis=0))), float(metric.value(b.sum(axis=0)))
+    diff = value_a - value_b
+    known = {"a": value_a, "b": value_b, "diff": diff, "n_units": n_units}
+    if n_units < 2 or math.isnan(diff):
+        low, high = (diff - width, diff + width) if math.isfinite(width) else (math.nan, math.nan)
+        return known | {"low": max(low, -width), "high": min(high, width), "se": math.nan, "p": math.nan}
+    place, n_blocks, _ = _blocks(unit, seed)
+    draws = _resample(
+        [_sum_by(place, a, n_blocks), _sum_by(place, b, n_blocks)],
+        resamples, seed, lambda of_a, of_b: metric.value(of_a) - metric.value(of_b),
+    )  # fmt: skip
+    draws = draws[np.isfinite(draws)]
+    low, high = interval(diff, draws, n_units, (-width, width), confidence, width=width)
+    se = float(draws.std(ddof=1)) * math.sqrt(n_units / (n_units - 1))
+    se = 0.0 if se < 1e-12 else se  # rounding is no variation
+    beyond = 1 + min(int((draws <= 0).sum()), int((draws >= 0).sum()))
+    p = min(1.0, 2 * beyond / (1 + len(draws)))
+    if p < 20 / (1 + len(draws)) and se > 0:
+        p = min(p, 2 * float(stdtr(n_units - 1, -abs(diff) / se)))
+    if math.isfinite(width):
+        p = max(p, math.exp(-n_units * abs(diff) / width))
+    return known | {"low": low, "high": high, "se": se, "p": p}
+
+
+def _correct(rows: list[dict[str, Any]], width: float, confidence: float) -> pl.DataFrame:
+    """Add what depends on the number of keys: Holm's p, the simultaneous interval, the verdict."""
+    from scipy.special import stdtrit
+
+    testable = [r["n_units"] >= FEW_UNITS and not math.isnan(r["p"]) for r in rows]
+    alpha = (1 - confidence) / max(1, sum(testable))
+    adjusted = holm([r["p"] if ok else math.nan for r, ok in zip(rows, testable, strict=True)])
+    for row, ok, p_holm in zip(rows, testable, adjusted, strict=True):
+        row |= {"p_holm": p_holm, "low_corrected": math.nan, "high_corrected": math.nan, "verdict": "cannot tell"}
+        if not ok:
+            continue
+        n_units, diff = row["n_units"], row["diff"]
+        half = max(float(stdtrit(n_units - 1, 1 - alpha / 2)) * row["se"], _reach(n_units, width, alpha))
+        if half == 0:  # an infinite range and no variation: nothing is known
+            continue
+        low, high = max(-width, diff - half), min(width, diff + half)
+        row |= {"low_corrected": low, "high_corrected": high}
+        if low > 0 or high < 0:
+            row["verdict"] = "better" if (low > 0) == (row["better"] == "higher") else "worse"
+    tidy = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
+    return pl.DataFrame(tidy, schema=PAIRED_SCHEMA, orient="row")
+
+
+# --- fairness, over- and underfitting -----------------------------------------------------------------------------
+
+
+def fairness(predictions: pl.DataFrame, labels: Sequence[str], *, confidence: float = 0.95) -> pl.DataFrame:
+    """Error rate by gold label, language and resource class.
+
+    Gives `label, lang, resource, n, n_errors, error_rate, low, high`. Rows with lang "all" pool the languages of a
+    resource class. Every label stands in every language: a label without rows there has n 0 and nulls, so that what
+    was never tested is seen. Intervals are Wilson's over rows. Without a column `resource` the class is "unknown".
+    """
+    frame = predictions.filter(pl.col("label").is_not_null())
+    resource = pl.col("resource").cast(pl.String) if "resource" in frame.columns else pl.lit(None, pl.String)
+    frame = frame.select(
+        pl.col("label").cast(pl.String),
+        pl.col("lang").cast(pl.String),
+        resource.fill_null("unknown").alias("resource"),
+        wrong=pl.col("label").cast(pl.String).ne_missing(pl.col("pred").cast(pl.String)).cast(pl.Int64),
+    )
+    unseen = sorted(set(frame["label"]) - set(labels))
+    names = pl.DataFrame({"label": [*labels, *unseen]}, schema={"label": pl.String}).with_row_index("place")
+    both = pl.concat([frame, frame.with_columns(lang=pl.lit("all"))])
+    cells = both.select("lang", "resource").unique().join(names, how="cross")
+    counts = both.group_by("label", "lang", "resource").agg(n=pl.len().cast(pl.Int64), n_errors=pl.col("wrong").sum())
+    out = cells.join(counts, on=["label", "lang", "resource"], how="left")
+    out = out.with_columns(pl.col("n", "n_errors").fill_null(0)).sort("resource", "lang", "place")
+    low, high = wilson(out["n_errors"].to_numpy(), out["n"].to_numpy(), confidence)
+    rates = ratio(out["n_errors"].to_numpy(), out["n"].to_numpy())
+    out = out.with_columns(pl.Series("error_rate", rates), pl.Series("low", low), pl.Series("high", high))
+    return out.select("label", "lang", "resource", "n", "n_errors", pl.col("error_rate", "low", "high").fill_nan(None))
+
+
+def fit_verdicts(
+    train: pl.DataFrame,
+    dev: pl.DataFrame,
+    floor_train: pl.DataFrame,
+    floor_dev: pl.DataFrame,
+    against_floor: pl.DataFrame,
+    *,
+    better: str = "higher",
+) -> pl.DataFrame:
+    """Say by language whether the model overfits or underfits: `lang, train, dev, floor_dev, verdict, reason`.
+
+    The first four frames are scores of one metric (rows with by = "lang"; `train` is scored on training rows), the last
+    is `paired(model's dev, floor's dev)`; the floor is the n-gram model of each language. The rule, on a metric with a
+    range of 0..1 (for `better="lower"` the signs turn):
+
+    - "cannot tell": fewer than 10 rows of train or dev, or no floor;
+    - "overfits": the gap train - dev is above 0.10 with its whole interval (halves of the two intervals added as
+      squares: they come from different rows) and dev is not shown to be better than the floor (paired low <= 0);
+    - "underfits": train's whole interval is below the floor's on train; or the gap is at most 0.05 and dev is shown to
+      be below the floor (paired high < 0);
+    - else "fits".
+    """
+
+    def by_lang(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
+        return {row["key"]: row for row in scores.filter(pl.col("by") == "lang").iter_rows(named=True)}
+
+    trains, devs, floors, floor_devs, pairs = map(by_lang, (train, dev, floor_train, floor_dev, against_floor))
+    schema = {"lang": pl.String, "train": pl.Float64, "dev": pl.Float64, "floor_dev": pl.Float64,
+              "verdict": pl.String, "reason": pl.String}  # fmt: skip
+    out = []
+    for lang in sorted(trains.keys() | devs.keys()):
+        verdict, reason = _fit(trains.get(lang), devs.get(lang), floors.get(lang), pairs.get(lang), better)
+        values = [found.get(lang, {}).get("value") for found in (trains, devs, floor_devs)]
+        out.append((lang, *values, verdict, reason))
+    return pl.DataFrame(out, schema=schema, orient="row")
+
+
+def _fit(
+    train: dict[str, Any] | None,
+    dev: dict[str, Any] | None,
+    floor: dict[str, Any] | None,
+    pair: dict[str, Any] | None,
+    better: str,
+) -> tuple[str, str]:
+    """The rule of `fit_verdicts` for one language: verdict and reason."""
+
+    def unknown(row: dict[str, Any] | None) -> bool:
+        return row is None or any(row[part] is None for part in ("low", "high"))
+
+    for name, row in (("train", train), ("dev", dev)):
+        if unknown(row) or (row and row["n"] < FEW_UNITS):
+            return "cannot tell", f"{row['n'] if row else 0} rows of {name}, {FEW_UNITS} are needed"
+    if unknown(floor) or unknown(pair):
+        return "cannot tell", "no floor of this language to compare with"
+    assert train and dev and floor and pair
+    sign = 1 if better == "higher" else -1
+    gap = sign * (train["value"] - dev["value"])
+    half = math.hypot((train["high"] - train["low"]) / 2, (dev["high"] - dev["low"]) / 2)
+    said = f"train - dev is {sign * gap:.2f} [{sign * gap - half:.2f}, {sign * gap + half:.2f}]"
+    lead_low, lead_high = sorted((sign * pair["low"], sign * pair["high"]))
+    lead = f"dev - floor's dev is {pair['diff']:.2f} [{pair['low']:.2f}, {pair['high']:.2f}]"
+    if gap - half > 0.10 and lead_low <= 0:
+        return "overfits", f"{said}, {lead}"
+    if (train["high"] < floor["low"]) if sign > 0 else (train["low"] > floor["high"]):
+        return (
+            "underfits",
+            f"train {train['value']:.2f} is worse than the floor's {floor['value']:.2f} on the same rows",
+        )
+    if gap <= 0.05 and lead_high < 0:
+        return "underfits", f"{said}, {lead}"
+    return "fits", f"{said}, {lead}"

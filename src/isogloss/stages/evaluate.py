@@ -1,0 +1,281 @@
+"""evaluate: a model and its baselines → predictions, scores by language with intervals, and the verdict of the gates.
+
+Every system answers the same rows, and its answers are on disk before anything is scored:
+
+    model          what `train` made
+    majority       the commonest train label of the language, with the label shares as probabilities
+    floor_lang     character n-grams, one model a language (the n-gram family's defaults)
+    floor_pooled   character n-grams, one model for all
+    source         the recipe's model where it fits itself, else n-grams, trained on one language only (zero-shot)
+
+Test rows are read here and nowhere else. Train rows are only scored to tell over- from underfitting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from isogloss.core import files, gate, parts, report
+from isogloss.core import lang as lang_table
+from isogloss.core.corpus import Corpus
+from isogloss.core.engine import Engine
+from isogloss.core.errors import DataError
+from isogloss.core.recipe import Recipe
+from isogloss.core.run import Run
+from isogloss.core.say import Say
+from isogloss.core.weights import class_weights
+from isogloss.stages import model
+from isogloss.stages.train import train_rows
+
+FLOOR = "ngram"
+# Train rows of a language that are scored, to tell over- from underfitting.
+TRAIN_SAMPLE = 200
+FACTS = ("script", "family", "genus", "resource")
+
+
+def evaluate(recipe: Recipe, run: Run, engine: Engine, say: Say) -> pl.DataFrame:
+    """Score the run's model beside its baselines; returns the scores on test.
+
+    Raises DataError when there are no test rows.
+    """
+    reads = {**recipe.sections("langs", "evaluate", "gate", "seed"), "model": run.key("train")}
+    if run.differences("evaluate", reads) == []:
+        say.line("evaluate  fresh, nothing to do")
+        return files.read_parquet(run.path("scores.parquet"))
+    start = time.monotonic()
+    run.unstamp("evaluate")
+    systems = list(_predictions(recipe, run, engine, say))
+    say.progress("scoring", 0, None)
+    made = _score(recipe, run, systems)
+    say.close()
+    run.spend("evaluate", time.monotonic() - start)
+    run.stamp("evaluate", reads, made, systems=systems)
+    say.line(f"evaluate  {len(systems)} systems, {time.monotonic() - start:.1f} s")
+    return files.read_parquet(run.path("scores.parquet"))
+
+
+# -- answers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    system: str
+    run: Run
+    recipe_json: str
+    source: str
+    out: Path
+
+
+def systems(recipe: Recipe) -> list[str]:
+    """The model and the baselines that are not the model itself."""
+    family = recipe.family
+    same = {"floor_lang", "floor_pooled"} if family.name == FLOOR else set()
+    own = f"floor_{family.knobs['scope']}" if same else ""
+    defaults = _floor().bind({"scope": family.knobs["scope"]}) if same else {}
+    plain = bool(same) and family.knobs == defaults and recipe.train.weights == "none" and recipe.train.mix.use == "natural"
+    everywhere = recipe.train.langs is None
+    return ["model", *[name for name in recipe.evaluate.baselines if not (plain and everywhere and name == own)]]
+
+
+def _floor() -> parts.Part:
+    return parts.load("families", FLOOR)
+
+
+def source_lang(recipe: Recipe, rows: pl.DataFrame) -> str:
+    """The language of the source-only baseline: the one named, else the one with most train rows."""
+    if recipe.evaluate.source:
+        return recipe.evaluate.source
+    counts = rows.group_by("lang").len("n").sort(["n", "lang"], descending=[True, False])
+    first = counts.filter(pl.col("n") == counts["n"].max())["lang"].to_list()
+    order = recipe.train.langs or (recipe.langs if isinstance(recipe.langs, list) else [])
+    return next((tag for tag in order if tag in first), first[0])
+
+
+def _predictions(recipe: Recipe, run: Run, engine: Engine, say: Say) -> list[str]:
+    """Let every system answer; answers that an earlier sitting finished are kept."""
+    rows = train_rows(recipe, run)
+    source = source_lang(recipe, rows)
+    key = files.digest_of([run.key("train"), recipe.evaluate.baselines, source, recipe.seed])
+    folder = run.path("predictions")
+    if not (folder / "key.json").is_file() or files.read_json(folder / "key.json") != [key, source]:
+        files.remove(folder) if folder.exists() else None
+        files.write_json(folder / "key.json", [key, source])
+    names = systems(recipe)
+    if source not in set(rows["lang"]) and "source" in names:
+        raise DataError(f"evaluate.source is {source}, which has no train rows")
+    if rows["lang"].n_unique() == 1 and "source" in names:
+        names.remove("source")  # the model is trained on one language already
+    # The model answers here, so that it is loaded once; the floors fit side by side on the engine.
+    jobs = [_Job(name, run, recipe.model_dump_json(), source, folder / f"{name}.parquet") for name in names]
+    jobs.sort(key=lambda job: ("floor_pooled", "floor_lang", "source", "model", "majority").index(job.system))
+    for _ in say.track(engine.map(_answer, jobs), "answering", len(jobs), "systems"):
+        pass
+    return names
+
+
+def _answer(job: _Job) -> None:
+    if job.out.is_file():
+        return
+    recipe = Recipe.model_validate_json(job.recipe_json)
+    corpus = Corpus(job.run.path("corpus"))
+    loaded = model.load(job.run.folder)
+    train = corpus.frame(splits=["train"]).filter(pl.col("lang").is_in(loaded.card["trained_on"]), pl.col("label").is_in(loaded.labels))
+    asked = pl.concat([corpus.frame(splits=["dev", "test"]), _sample(train, recipe.seed)])
+    if job.system == "model":
+        probs = loaded.probabilities(asked)
+    elif job.system == "majority":
+        probs = _majority(train, asked, loaded.labels)
+    else:
+        probs = _fitted(recipe, job, train, asked, loaded.labels)
+    keep = [c for c in recipe.data.keep if c in asked.columns]
+    base = asked.select("id", "lang", "variety", "source", "split", "group", "label", pl.col("text").str.len_bytes().alias("n_bytes"), *keep)
+    files.write_parquet(job.out, model.with_answers(base, probs, loaded.labels).select(pl.lit(job.system).alias("system"), pl.all()))
+
+
+def _sample(train: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Up to `TRAIN_SAMPLE` train rows a language, by a keyed hash of the id."""
+    keys = [hashlib.blake2b(f"{seed}\0{i}".encode(), digest_size=8).digest() for i in train["id"]]
+    ranked = train.with_columns(pl.Series("_key", keys)).sort("lang", "_key")
+    return ranked.filter(pl.int_range(pl.len()).over("lang") < TRAIN_SAMPLE).drop("_key")
+
+
+def _majority(train: pl.DataFrame, asked: pl.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
+    """Label shares of the language, shrunk by one pooled row; the pooled shares for a language without train rows."""
+    codes = {label: i for i, label in enumerate(labels)}
+    pooled = np.full(len(labels), 1e-6)
+    for label, n in train.group_by("label").len("n").rows():
+        pooled[codes[label]] += n
+    pooled /= pooled.sum()
+    shares = {}
+    for (lang,), rows in train.group_by("lang"):
+        counts = pooled.copy()
+        for label, n in rows.group_by("label").len("n").rows():
+            counts[codes[label]] += n
+        shares[lang] = counts / counts.sum()
+    return np.array([shares.get(lang, pooled) for lang in asked["lang"]]).reshape(asked.height, len(labels))
+
+
+def _fitted(recipe: Recipe, job: _Job, train: pl.DataFrame, asked: pl.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
+    """A floor, or the source-only baseline."""
+    floor = _floor()
+    if job.system == "source":
+        train = train.filter(pl.col("lang") == job.source)
+        family = recipe.family
+        own = family.name == FLOOR
+        knobs = {**(family.knobs if own else floor.bind({})), "scope": "pooled"}
+        weight = class_weights(train, recipe.train.weights)
+    else:
+        knobs = floor.bind({"scope": job.system.removeprefix("floor_")})
+        weight = np.ones(train.height)
+    fitted = floor.call("fit", train.with_columns(pl.Series("weight", weight)), labels, knobs=knobs)
+    return np.asarray(floor.module.predict(fitted, asked))
+
+
+# -- scores -----------------------------------------------------------------------------------------------------
+
+
+def with_facts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add what is known of each row's language: `script, family, genus, resource`."""
+    tags = frame["lang"].unique().to_list()
+    table = pl.DataFrame({"lang": tags, **{by: [lang_table.group_of(tag, by) for tag in tags] for by in FACTS}}, schema=dict.fromkeys(("lang", *FACTS), pl.String))
+    return frame.join(table, on="lang", how="left", maintain_order="left")
+
+
+def metrics(names: tuple[str, ...]) -> dict[str, Any]:
+    """Metric modules by name."""
+    return {name: parts.load("metrics", name).module for name in names}
+
+
+def read_predictions(run: Run, system: str, split: str | None = None) -> pl.DataFrame:
+    """The answers of one system, with the facts of each row's language."""
+    frame = with_facts(files.read_parquet(run.path("predictions", f"{system}.parquet")))
+    return frame if split is None else frame.filter(pl.col("split") == split)
+
+
+def _score(recipe: Recipe, run: Run, names: list[str]) -> list[Path]:
+    """Scores on test, dev and the train sample; paired differences; fairness; over- and underfitting; the verdict."""
+    spec = recipe.evaluate
+    labels = model.load(run.folder).labels
+    modules = metrics(recipe.metric_names)
+    answers = {name: read_predictions(run, name) for name in names}
+    test = answers["model"].filter(pl.col("split") == "test")
+    if test.is_empty():
+        raise DataError("there are no test rows to evaluate on; give some the split 'test', or set data.split.test above 0")
+    slices = list(dict.fromkeys(["lang", *spec.slices]))
+    common = {"resamples": spec.resamples, "confidence": spec.confidence, "seed": recipe.seed}
+
+    def scored(name: str, split: str, some: dict[str, Any], by: list[str]) -> pl.DataFrame:
+        rows = answers[name].filter(pl.col("split") == split)
+        return report.score(rows, some, labels, system=name, slices=by, data_hash=_rows_hash(rows), **common) if rows.height else pl.DataFrame(schema=report.SCORES_SCHEMA)
+
+    scores = pl.concat([scored(name, "test", modules, slices) for name in names])
+    dev = pl.concat([scored(name, "dev", modules, ["lang"]) for name in names])
+    head = {recipe.headline: modules[recipe.headline]}
+    sample = pl.concat([scored(name, "train", head, ["lang"]) for name in names if name in ("model", "floor_lang")])
+
+    def paired(other: str, metric: str, split: str = "test") -> pl.DataFrame:
+        a, b = (answers[name].filter(pl.col("split") == split) for name in ("model", other))
+        return report.paired(a, b, modules[metric], labels, name=metric, **common)
+
+    asked = [(name, recipe.headline) for name in names[1:]]
+    asked += [item for g in recipe.gate for item in g.beats.items() if item not in asked]
+    pairs = {item: paired(*item) for item in asked if item[0] in names}
+    out: dict[str, pl.DataFrame] = {
+        "scores": scores,
+        "dev_scores": dev,
+        "train_scores": sample,
+        "paired": pl.concat([frame.with_columns(pl.lit(other).alias("other")) for (other, _), frame in pairs.items()])
+        if pairs
+        else pl.DataFrame(schema={**report.PAIRED_SCHEMA, "other": pl.String}),
+        "fairness": report.fairness(test, labels, confidence=spec.confidence),
+        "fit": _fit_verdicts(recipe, run, names, sample, dev, paired, modules),
+    }
+    made = [run.path("predictions", f"{name}.parquet") for name in names]
+    for name, frame in out.items():
+        files.write_parquet(run.path(f"{name}.parquet"), frame)
+        made.append(run.path(f"{name}.parquet"))
+    files.write_json(run.path("verdict.json"), judge(recipe, run, scores, pairs))
+    return [*made, run.path("verdict.json")]
+
+
+def _rows_hash(rows: pl.DataFrame) -> str:
+    """A digest of which rows were scored, with their gold labels; the order does not matter."""
+    hasher = hashlib.blake2b(digest_size=4)
+    for row in sorted(rows.select("id", "lang", "label").iter_rows()):
+        hasher.update("\0".join(map(str, row)).encode("utf-8", "surrogatepass"))
+    return hasher.hexdigest()
+
+
+def _fit_verdicts(
+    recipe: Recipe, run: Run, names: list[str], sample: pl.DataFrame, dev: pl.DataFrame, paired: Any, modules: dict[str, Any]
+) -> pl.DataFrame:
+    floor = "floor_lang" if "floor_lang" in names else "model"
+    headline = pl.col("metric") == recipe.headline
+
+    def of(frame: pl.DataFrame, system: str) -> pl.DataFrame:
+        return frame.filter(headline, pl.col("system") == system)
+
+    against = paired(floor, recipe.headline, "dev") if dev.height else pl.DataFrame(schema=report.PAIRED_SCHEMA)
+    better = modules[recipe.headline].BETTER
+    return report.fit_verdicts(of(sample, "model"), of(dev, "model"), of(sample, floor), of(dev, floor), against, better=better)
+
+
+def judge(recipe: Recipe, run: Run, scores: pl.DataFrame, pairs: dict[tuple[str, str], pl.DataFrame]) -> dict[str, Any]:
+    """What the gates at promote say of these scores, as plain values."""
+    langs = run.require("prepare")["facts"]["langs"]
+    asked = [g for g in recipe.gate if g.at == "promote"]
+    found = []
+    for g in asked:
+        frames = {other: frame for (other, metric), frame in pairs.items() if g.beats.get(other) == metric}
+        verdict = gate.judge(g, scores, langs, paired=frames)
+        found.append({"outcome": verdict.outcome, "reasons": [vars(reason) for reason in verdict.reasons]})
+    order = ("refused", "cannot tell", "holds")
+    outcome = min((v["outcome"] for v in found), key=order.index, default="no gate")
+    return {"outcome": outcome, "gates": found}

@@ -1,0 +1,140 @@
+"""A servable model: a folder with `isogloss.json` and the files of its family. Runs and shelf versions hold one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from isogloss.core import files, parts
+from isogloss.core import lang as lang_table
+from isogloss.core.errors import DataError, MissingError, PlaceError
+from isogloss.core.recipe import Recipe
+
+CARD = "isogloss.json"
+FORMAT = 1
+ANSWERS = ("id", "lang", "text", "pred", "confidence")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with what it needs to answer: labels, and the steps that rewrite text as in training."""
+
+    folder: Path
+    card: Mapping[str, Any]
+    family: parts.Part
+    loaded: Any
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.card["labels"])
+
+    @property
+    def langs(self) -> tuple[str, ...]:
+        return tuple(self.card["langs"])
+
+    def rewrite(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Apply the steps of training that rewrite text, so that training and serving read the same text."""
+        for use in self.card["rewrites"]:
+            part = parts.load("steps", use["use"])
+            frame = part.call("apply", frame, knobs=use["knobs"], langs=self.langs).drop("drop", strict=False)
+        return frame
+
+    def probabilities(self, frame: pl.DataFrame) -> np.ndarray:
+        """Probabilities `(N, C)` of a frame with `id, lang, text` that is already rewritten."""
+        return np.asarray(self.family.module.predict(self.loaded, frame), dtype=np.float64)
+
+    def answer(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`frame` with `pred`, `confidence` and `probs`, one row for each row."""
+        if frame.is_empty():
+            return with_answers(frame, np.zeros((0, len(self.labels))), self.labels)
+        probs = self.probabilities(self.rewrite(frame))
+        return with_answers(frame, probs, self.labels)
+
+    def predict(self, texts: Sequence[str], lang: str | Sequence[str] | None = None) -> list[str]:
+        """The label of each text. `lang` is one language for all, or one for each; a model of one language needs none.
+
+        Raises DataError when the languages are not known, or are not as many as the texts.
+        """
+        if isinstance(texts, str):
+            raise DataError("predict takes a list of texts, got one string; write predict([text])")
+        return self.answer(self.frame(texts, lang))["pred"].to_list()
+
+    def frame(self, texts: Sequence[str], lang: str | Sequence[str] | None = None) -> pl.DataFrame:
+        """Texts and languages as rows."""
+        bad = next((i for i, text in enumerate(texts) if not isinstance(text, str)), None)
+        if bad is not None:
+            raise DataError(f"text {bad} is a {type(texts[bad]).__name__}, not a string")
+        langs: list[str]
+        if lang is None:
+            if len(self.langs) != 1:
+                raise DataError(f"say the language: predict(texts, lang='{self.langs[0]}'), or one for each text; this model knows {len(self.langs)}")
+            langs = [self.langs[0]] * len(texts)
+        else:
+            codes = [lang] * len(texts) if isinstance(lang, str) else list(lang)
+            if len(codes) != len(texts):
+                raise DataError(f"{len(texts)} texts and {len(codes)} languages; give one language, or one for each text")
+            langs = [lang_table.resolve(code).tag for code in codes]
+        ids = [str(i) for i in range(len(texts))]
+        return pl.DataFrame({"id": ids, "lang": langs, "text": list(texts)}, schema={"id": pl.String, "lang": pl.String, "text": pl.String})
+
+
+def with_answers(frame: pl.DataFrame, probs: np.ndarray, labels: Sequence[str]) -> pl.DataFrame:
+    """Add `pred`, `confidence` and `probs` `(N, C)` to rows."""
+    best = probs.argmax(axis=1) if len(probs) else np.zeros(0, int)
+    return frame.with_columns(
+        pl.Series("pred", [labels[i] for i in best], dtype=pl.String),
+        pl.Series("confidence", probs.max(axis=1) if len(probs) else [], dtype=pl.Float64),
+        pl.Series("probs", probs.tolist(), dtype=pl.List(pl.Float64)),
+    )
+
+
+def card(recipe: Recipe, labels: Sequence[str], langs: Sequence[str], **facts: Any) -> dict[str, Any]:
+    """What `isogloss.json` says."""
+    rewrites = [{"use": step.name, "knobs": step.knobs} for step in recipe.steps if step.part.constant("REWRITES", False)]
+    return {
+        "format": FORMAT,
+        "name": recipe.name,
+        "task": recipe.task.use,
+        "family": recipe.model.use,
+        "labels": list(labels),
+        "langs": list(langs),
+        "rewrites": rewrites,
+        **facts,
+    }
+
+
+def load(path: str | Path) -> Model:
+    """Load a model from a run, a shelf version, a shelf (its production alias), or a model folder.
+
+    Raises MissingError when there is none, PlaceError when it is damaged.
+    """
+    folder = _find(Path(path))
+    value = files.read_json(folder / CARD)
+    if value.get("format") != FORMAT:
+        raise PlaceError(f"{folder} was written by another version of isogloss (format {value.get('format')}, this one reads {FORMAT})")
+    family = parts.load("families", value["family"])
+    return Model(folder, value, family, family.module.read(folder))
+
+
+def _find(path: Path) -> Path:
+    for folder in _candidates(path):
+        if (folder / CARD).is_file():
+            return folder
+    if not path.exists():
+        raise MissingError(f"there is no {path}; give a run (runs/NAME), a shelf (shelf/NAME) or a folder with {CARD}")
+    raise MissingError(f"{path} holds no trained model (no {CARD}); train first: isogloss run RECIPE")
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    yield path
+    yield path / "model"
+    aliases = path / "aliases.json"
+    if aliases.is_file():
+        version = files.read_json(aliases).get("production")
+        if version:
+            yield path / "versions" / version / "model"

@@ -1,0 +1,57 @@
+"""predict: the labels of a file of new texts, with the text steps of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from isogloss.core import lang as lang_table
+from isogloss.core import parts
+from isogloss.core.corpus import Fields, Rejected, read
+from isogloss.core.errors import DataError
+from isogloss.core.readers import expand
+from isogloss.stages.model import Model
+
+CHUNK = 5000
+DETECT = "detect"
+
+
+def predict_file(model: Model, path: Path, *, lang: str | None = None, text: str = "text") -> Iterator[pl.DataFrame | Rejected]:
+    """Answer the rows of a file, folder or pattern, in order; rows that cannot be read come as Rejected.
+
+    `lang` is the language of rows that name none; `detect` finds it among the model's languages. Raises DataError when
+    nothing is there, or when a row has no language and none can be known.
+    """
+    given = {"lang": lang_table.resolve(lang).tag} if lang and lang != DETECT else {}
+    if not given and lang != DETECT and len(model.langs) == 1:
+        given = {"lang": model.langs[0]}
+    raws = expand(path, str(path), format=None, encoding="utf-8", rows=None, given=given)
+    fields = Fields(columns={"text": text}, task_fields=(), detect=lang == DETECT)
+    rows = (row for raw in raws for row in read(raw, fields))
+    while chunk := list(islice(rows, CHUNK)):
+        rejected = [row for row in chunk if isinstance(row, Rejected)]
+        if any(row.reason == "no language" for row in rejected):
+            first = next(row for row in rejected if row.reason == "no language")
+            raise DataError(f"{first.origin} has no language; give --lang TAG for all rows, --lang detect, or a column 'lang'")
+        yield from rejected
+        frame = pl.DataFrame([row for row in chunk if not isinstance(row, Rejected)], schema=fields.schema)
+        if lang == DETECT:
+            frame, unknown = _detect(model, frame)
+            yield from unknown
+        if frame.height:
+            yield model.answer(frame).drop("variety", "split", "source", "license", "group")
+
+
+def _detect(model: Model, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:
+    """Fill languages with the langid step's own judgement."""
+    step = parts.load("steps", "langid")
+    knobs = step.bind({})
+    summaries = step.call("summarise", frame, knobs=knobs, langs=model.langs)
+    decision = step.call("decide", summaries, knobs=knobs, langs=model.langs)
+    filled = step.call("apply", frame, decision, knobs=knobs, langs=model.langs)
+    unknown = filled.filter(pl.col("lang").is_null())
+    lost = [Rejected(row["origin"], row["drop"] or "language not found", None, row["text"][:500]) for row in unknown.iter_rows(named=True)]
+    return filled.filter(pl.col("lang").is_not_null()).drop("drop"), lost

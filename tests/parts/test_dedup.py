@@ -1,0 +1,167 @@
+"""dedup: which rows go, what happens to groups, and recall and precision on planted near-duplicates."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from isogloss.parts.steps import dedup
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+A = "The clinic on Station Road opens at eight in the morning and the doctor sees children first."
+B = "The clinic on Station Road opens at eight in the morning, and the doctor sees children last."
+C = "Please bring your insurance card and a list of the medicine that you take every day."
+Z = "车站路的诊所早上八点开门,医生先给孩子们看病,然后才轮到大人,请大家耐心等待。"
+
+
+def frame(*rows: tuple[str, str, str, str | None, str | None]) -> pl.DataFrame:
+    schema = dict.fromkeys(("id", "lang", "text", "split", "group"), pl.String)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def run(batch: pl.DataFrame, action: Any = "drop", threshold: float = 0.8) -> pl.DataFrame:
+    summaries = dedup.summarise(batch, threshold=threshold).partition_by("bucket")
+    decision = pl.concat([dedup.decide(part, threshold=threshold, action=action) for part in summaries])
+    return dedup.apply(batch, decision)
+
+
+def test_exact_ignores_case_form_space_and_punctuation() -> None:
+    variants = [A, A.upper(), "  " + A.replace(" ", "\u00a0") + "!", unicodedata.normalize("NFKD", A), A + "\u200b"]
+    after = run(frame(*((f"r{i}", "eng_Latn", text, None, None) for i, text in enumerate(variants))))
+    assert after["drop"].to_list() == [None] + ["exact duplicate of r0"] * 4
+
+
+@pytest.mark.parametrize(
+    "a, b",
+    [
+        ("5 %", "5"),
+        ("1.5 mg", "15 mg"),
+        ("10:30", "1030"),
+        ("-5", "5"),
+        ("C#", "C"),
+        ("😀", "😡"),
+        ("?", "!"),
+        ("1 5", "15"),
+    ],
+)
+def test_content_is_not_punctuation(a: str, b: str) -> None:
+    assert (
+        run(frame(("a", "eng_Latn", a, None, None), ("b", "eng_Latn", b, None, None)))["drop"].to_list() == [None] * 2
+    )
+
+
+def test_near_says_how_near_and_whether_labels_differ() -> None:
+    batch = frame(("a", "eng_Latn", A, None, None), ("b", "eng_Latn", B, None, None)).with_columns(
+        label=pl.Series(["x", "y"])
+    )
+    assert run(batch)["drop"].to_list() == [None, "near-duplicate of a (Jaccard 0.88); their labels differ"]
+    assert run(batch, threshold=0.9)["drop"].to_list() == [None, None]
+    assert run(batch, threshold=1.0)["drop"].to_list() == [None, None]
+
+
+def test_one_character_weighs_alike_in_chinese() -> None:
+    after = run(frame(("a", "zho_Hans", Z, None, None), ("b", "zho_Hans", Z.replace("早", "晚"), None, None)))
+    assert str(after["drop"][1]).startswith("near-duplicate of a")
+
+
+def test_short_texts_are_exact_only() -> None:
+    after = run(
+        frame(("a", "eng_Latn", "see you tomorrow", None, None), ("b", "eng_Latn", "see you tomorrows", None, None))
+    )
+    assert after["drop"].to_list() == [None, None]
+
+
+def test_languages_do_not_meet() -> None:
+    assert run(frame(("a", "eng_Latn", A, None, None), ("b", "swh_Latn", A, None, None)))["drop"].null_count() == 2
+
+
+def test_test_rows_are_kept_and_preferred() -> None:
+    splits = [None, "train", "dev", "test", "test"]
+    after = run(frame(*((f"r{i}", "eng_Latn", A, split, None) for i, split in enumerate(splits))))
+    assert after["drop"].to_list() == ["exact duplicate of r3"] * 2 + [None] * 3
+    assert after["group"].to_list() == [None, None, None, "dup:r3", "dup:r3"]
+
+
+def test_a_row_goes_only_for_one_that_stays() -> None:
+    words = [f"word{i}" for i in range(60)]
+    chain = [" ".join(words[i * 4 : 40 + i * 4]) for i in range(3)]  # each like the next, the ends not alike
+    after = run(frame(*((f"r{i}", "eng_Latn", text, None, None) for i, text in enumerate(chain))), threshold=0.75)
+    assert after["drop"][0] is None and after["drop"][2] is None
+    assert str(after["drop"][1]).startswith("near-duplicate of r0")
+
+
+def test_groups_merge_in_all_languages() -> None:
+    batch = frame(
+        ("a1", "eng_Latn", A, None, "g9"),
+        ("a2", "eng_Latn", A, None, "g2"),  # g9 = g2 through English
+        ("s1", "swh_Latn", C, None, "g2"),
+        ("s2", "swh_Latn", C, None, "g5"),  # g2 = g5 through the other language
+        ("t1", "hin_Deva", Z, None, "g5"),
+        ("n1", "swh_Latn", C, None, None),
+        ("o1", "eng_Latn", C, None, "other"),
+    )
+    kept = run(batch, action="group")
+    assert kept["drop"].null_count() == 7
+    assert kept["group"].to_list() == ["g2"] * 6 + ["other"]
+    dropped = run(batch)
+    assert (
+        dropped.filter(pl.col("drop").is_not_null())["id"].to_list() == ["a2", "s2", "n1"]
+        or dropped["drop"].null_count() == 4
+    )
+    assert dropped.filter(pl.col("id") == "t1")["group"].item() == "g2", "a translation goes with the merged group"
+
+
+def test_given_splits_are_not_tied_together() -> None:
+    batch = frame(
+        ("a", "eng_Latn", A, "train", "g1"), ("b", "eng_Latn", A, "test", "g2"), ("c", "swh_Latn", C, "train", "g1")
+    )
+    assert run(batch, action="group")["group"].to_list() == ["g1", "g2", "g1"]
+    after = run(batch)
+    assert after["drop"].to_list() == ["exact duplicate of b", None, None]
+    assert after["group"].to_list() == ["g1", "g2", "g1"]
+
+
+def edited(text: str, rng: random.Random) -> str:
+    """Make a near-duplicate: an edited letter, another Unicode form, case, punctuation."""
+    letters = [i for i, c in enumerate(text) if c.isalpha()]
+    at = rng.choice(letters)
+    text = text[:at] + rng.choice(text.replace(" ", "")) + text[at + 1 :]
+    return rng.choice([str.upper, lambda t: unicodedata.normalize("NFKD", t), lambda t: t.replace(",", "") + " ..."])(
+        text
+    )
+
+
+@pytest.mark.slow
+def test_recall_and_precision_on_planted_rows() -> None:
+    if not SHARED.is_dir():
+        pytest.skip("../shared is not here")
+    sib = pl.read_parquet(SHARED / "sib200.parquet", columns=["id", "lang", "text"])
+    # Documents of five sentences, and single sentences apart.
+    rng = random.Random(5)
+    for n_sentences, wanted in ((5, 0.995), (1, 0.93)):
+        rows: list[tuple[str, str, str, None, None]] = []
+        planted: dict[str, str] = {}
+        for (lang,), part in sorted(sib.group_by("lang"), key=lambda item: str(item[0][0])):
+            texts = part.sort("id").unique("text", maintain_order=True)["text"].to_list()
+            documents = [" ".join(texts[i : i + n_sentences]) for i in range(0, len(texts) - n_sentences, n_sentences)][
+                :200
+            ]
+            rows += [(f"{lang}-{i:04d}", str(lang), text, None, None) for i, text in enumerate(documents)]
+            for i in rng.sample(range(len(documents)), 20):
+                planted[f"{lang}-{i:04d}x"] = f"{lang}-{i:04d}"
+                rows.append((f"{lang}-{i:04d}x", str(lang), edited(documents[i], rng), None, None))
+        after = run(frame(*rows))
+        gone = {name: reason for name, reason in after.select("id", "drop").iter_rows() if reason}
+        found = {name for name, of in planted.items() if f" of {of}" in gone.get(name, "")}
+        missed: dict[str, int] = {}
+        for name in set(planted) - found:
+            missed[name[:8]] = missed.get(name[:8], 0) + 1
+        recall, precision = len(found) / len(planted), len(found) / len(gone)
+        print(f"{n_sentences} sentences: recall {recall:.4f}, precision {precision:.4f}, missed {missed}")  # noqa: T201
+        assert recall >= wanted
+        assert precision >= 0.99
