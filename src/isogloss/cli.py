@@ -128,8 +128,6 @@ def _advance(recipe: str, upto: str, sets: list[str] | None, runs: Path, again: 
 
 def _show(summary: dict[str, Any]) -> None:
     """The table by language, worst first, the verdict, and where the report is."""
-    from isogloss.stages.report import SYSTEMS
-
     langs, systems = summary["langs"], summary["systems"]
     shown = langs if len(langs) <= 30 else langs[:20]
     others = [name for name in systems if name != "model"]
@@ -140,7 +138,7 @@ def _show(summary: dict[str, Any]) -> None:
     def interval(cell: dict[str, Any] | None) -> str:
         return "" if cell is None or cell["low"] is None else f"[{cell['low']:.2f}, {cell['high']:.2f}]"
 
-    header = ["language", "n", "model", "interval", *(SYSTEMS.get(name, name) for name in others)]
+    header = ["language", "n", "model", "interval", *others]
     rows = [
         [f"{row['lang']} {row['name']}", str((row["model"] or {}).get("n", 0)), value(row["model"]), interval(row["model"]), *(value(row[name]) for name in others)]
         for row in shown
@@ -166,26 +164,38 @@ def _show(summary: dict[str, Any]) -> None:
     _print(f"\nreport: {summary['report']}")
 
 
-def _columns(rows: list[list[str]], width: int) -> list[str]:
-    """Rows as aligned text; columns that do not fit are left out, from the right, and counted."""
-    import unicodedata
-
-    def cells(text: str) -> int:
-        return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-    widths = [max(cells(row[i]) for row in rows) for i in range(len(rows[0]))]
+def _columns(rows: list[list[str]], width: int, *, text_last: bool = False) -> list[str]:
+    """Rows as aligned text. Columns that do not fit are left out, from the right, and counted; with `text_last` the
+    last column is prose and is shortened instead."""
+    widths = [max(_cells(row[i]) for row in rows) for i in range(len(rows[0]))]
+    if text_last:
+        widths[-1] = min(widths[-1], max(20, width - sum(widths[:-1]) - 2 * (len(widths) - 1)))
+        return ["  ".join(_pad(cell, w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     widths[0] = min(widths[0], max(16, width // 3))
     fit = 1
     while fit < len(widths) and sum(widths[: fit + 1]) + 2 * fit <= width:
         fit += 1
     lines = []
     for row in rows:
-        first = row[0] if cells(row[0]) <= widths[0] else row[0][: widths[0] - 1] + "…"
-        text = first + " " * (widths[0] - cells(first))
-        lines.append("  ".join([text, *(" " * (w - cells(c)) + c for c, w in zip(row[1:fit], widths[1:fit], strict=True))]).rstrip())
-    if fit < len(widths):
-        lines.append(f"({len(widths) - fit} columns do not fit {width} characters; they are in the report)")
+        right = [" " * (w - _cells(c)) + c for c, w in zip(row[1:fit], widths[1:fit], strict=True)]
+        lines.append("  ".join([_pad(row[0], widths[0]), *right]).rstrip())
+    left_out = len(widths) - fit
+    if left_out:
+        lines.append(f"({left_out} column{'s' * (left_out > 1)} left out at this width: {', '.join(rows[0][fit:])})")
     return lines
+
+
+def _cells(text: str) -> int:
+    """How many cells of a terminal a text takes."""
+    import unicodedata
+
+    return sum(0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _pad(text: str, width: int) -> str:
+    while _cells(text) > width:
+        text = text.removesuffix("…")[:-1] + "…"
+    return text + " " * (width - _cells(text))
 
 
 @app.command()
@@ -296,7 +306,7 @@ def ls(
         return
     for title, rows in found.items():
         _print(f"{title}" if rows else f"{title}: none")
-        for line in _columns([[str(v) for v in row.values()] for row in rows], _width()) if rows else ():
+        for line in _columns([[str(v) for v in row.values()] for row in rows], _width() - 2, text_last=True) if rows else ():
             _print("  " + line)
 
 

@@ -4,8 +4,9 @@ Every system answers the same rows, and its answers are on disk before anything 
 
     model          what `train` made
     majority       the commonest train label of the language, with the label shares as probabilities
-    floor_lang     character n-grams, one model a language (the n-gram family's defaults)
-    floor_pooled   character n-grams, one model for all
+    floor_lang     character n-grams, one model a language, on all its own train rows, `train.langs` or not: what a
+                   monolingual model from scratch gets, and what labels in a zero-shot language would be worth
+    floor_pooled   character n-grams, one model for all, on the train rows of the model
     source         the recipe's model where it fits itself, else n-grams, trained on one language only (zero-shot)
 
 Test rows are read here and nowhere else. Train rows are only scored to tell over- from underfitting.
@@ -126,14 +127,15 @@ def _answer(job: _Job) -> None:
     recipe = Recipe.model_validate_json(job.recipe_json)
     corpus = Corpus(job.run.path("corpus"))
     loaded = model.load(job.run.folder)
-    train = corpus.frame(splits=["train"]).filter(pl.col("lang").is_in(loaded.card["trained_on"]), pl.col("label").is_in(loaded.labels))
+    every = corpus.frame(splits=["train"]).filter(pl.col("label").is_in(loaded.labels))
+    train = every.filter(pl.col("lang").is_in(loaded.card["trained_on"]))
     asked = pl.concat([corpus.frame(splits=["dev", "test"]), _sample(train, recipe.seed)])
     if job.system == "model":
         probs = loaded.probabilities(asked)
     elif job.system == "majority":
         probs = _majority(train, asked, loaded.labels)
     else:
-        probs = _fitted(recipe, job, train, asked, loaded.labels)
+        probs = _fitted(recipe, job, every if job.system == "floor_lang" else train, asked, loaded.labels)
     keep = [c for c in recipe.data.keep if c in asked.columns]
     base = asked.select("id", "lang", "variety", "source", "split", "group", "label", pl.col("text").str.len_bytes().alias("n_bytes"), *keep)
     files.write_parquet(job.out, model.with_answers(base, probs, loaded.labels).select(pl.lit(job.system).alias("system"), pl.all()))
@@ -209,7 +211,7 @@ def _score(recipe: Recipe, run: Run, names: list[str]) -> list[Path]:
     if test.is_empty():
         raise DataError("there are no test rows to evaluate on; give some the split 'test', or set data.split.test above 0")
     slices = list(dict.fromkeys(["lang", *spec.slices]))
-    common = {"resamples": spec.resamples, "confidence": spec.confidence, "seed": recipe.seed}
+    common: dict[str, Any] = {"resamples": spec.resamples, "confidence": spec.confidence, "seed": recipe.seed}
 
     def scored(name: str, split: str, some: dict[str, Any], by: list[str]) -> pl.DataFrame:
         rows = answers[name].filter(pl.col("split") == split)
