@@ -126,7 +126,9 @@ def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) ->
 
 def _no_text(value: Mapping[str, Any], fields: Fields) -> str:
     name = fields.theirs("text")
-    return f"{name} is null" if name in value else f"no '{name}' among its fields ({', '.join(map(str, list(value)[:8]))})"
+    return (
+        f"{name} is null" if name in value else f"no '{name}' among its fields ({', '.join(map(str, list(value)[:8]))})"
+    )
 
 
 def _lang(value: Any, fields: Fields) -> tuple[str | None, str | None] | str:

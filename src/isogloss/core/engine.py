@@ -34,7 +34,9 @@ class Local:
         from joblib.externals.loky import get_reusable_executor
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        executor = get_reusable_executor(max_workers=workers, timeout=60, initializer=_quiet_worker, initargs=(os.getpid(),))
+        executor = get_reusable_executor(
+            max_workers=workers, timeout=60, initializer=_quiet_worker, initargs=(os.getpid(),)
+        )
         # a few items ahead of the workers, so that a million shards do not wait in memory
         waiting = [executor.submit(function, item) for item in items[: workers * 2]]
         next_item = len(waiting)

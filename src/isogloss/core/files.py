@@ -49,7 +49,9 @@ def place_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         # polars and safetensors wrap what the operating system said in errors of their own
         if "No space left" in str(error) or "os error 28" in str(error):
-            raise PlaceError(f"the disk that holds {path} is full; nothing was lost: free some space and repeat the command") from error
+            raise PlaceError(
+                f"the disk that holds {path} is full; nothing was lost: free some space and repeat the command"
+            ) from error
         raise
 
 
@@ -105,7 +107,9 @@ def read_own(path: Path, read: Callable[[Path], Any]) -> Any:
     except PermissionError as error:
         raise PlaceError(place_sentence(error, path)) from None
     except Exception as error:
-        raise PlaceError(f"{path} is damaged ({type(error).__name__}); repeat the stage that makes it with --again") from error
+        raise PlaceError(
+            f"{path} is damaged ({type(error).__name__}); repeat the stage that makes it with --again"
+        ) from error
 
 
 def digest(path: Path) -> str:

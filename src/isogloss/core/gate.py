@@ -13,12 +13,12 @@ import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, Literal
 
 from isogloss.core.errors import RecipeError, nearest
-from isogloss.core.report import FEW_UNITS, holm
+
+if TYPE_CHECKING:  # a recipe reads conditions from here, and must not wait for polars
+    import polars as pl
 
 Outcome = Literal["holds", "refused", "cannot tell"]
 _OPS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -146,9 +146,7 @@ def judge(
     A declared language without rows is refused whatever the gate asks, and so is a run without languages.
     `paired` holds, by the system that `gate.beats` names, the frame `report.paired(model, that system)`.
     """
-    rows = {
-        (r["metric"], r["by"], r["key"]): r for r in scores.filter(pl.col("system") == system).iter_rows(named=True)
-    }
+    rows = {(r["metric"], r["by"], r["key"]): r for r in scores.iter_rows(named=True) if r["system"] == system}
     n_rows: dict[str, int] = {}
     for (_, by, key), row in rows.items():
         if by == "lang":
@@ -217,8 +215,8 @@ def _short(x: float, number: float) -> str:
 
 def _beats(other: str, metric: str, langs: Sequence[str], frame: pl.DataFrame | None) -> list[Reason]:
     asked = f"better than {other}"
-    named = frame.filter((pl.col("by") == "lang") & (pl.col("metric") == metric)) if frame is not None else None
-    rows = {row["key"]: row for row in named.iter_rows(named=True)} if named is not None else {}
+    compared = frame.iter_rows(named=True) if frame is not None else ()
+    rows = {row["key"]: row for row in compared if row["by"] == "lang" and row["metric"] == metric}
     reasons = []
     for lang in langs:
         row = rows.get(lang)
@@ -247,6 +245,8 @@ def dropped(frame: pl.DataFrame, allowed: float, *, confidence: float = 0.95) ->
     with less doubt than the rule of three leaves. "holds": the corrected interval shows that less was lost. Between
     the two, and below 10 units, nobody can tell.
     """
+    from isogloss.core.report import holm
+
     rows = frame.to_dicts()
     adjusted = holm([_drop_p(row, allowed) for row in rows])
     asked = f"drop <= {allowed:g}"
@@ -275,6 +275,8 @@ def _minus(x: float | None) -> float | None:
 def _drop_p(row: dict[str, Any], allowed: float) -> float:
     """One-sided p of "no more than `allowed` was lost"; NaN where it cannot be tested."""
     from scipy.special import stdtr
+
+    from isogloss.core.report import FEW_UNITS
 
     if row["diff"] is None or row["se"] is None or row["n_units"] < FEW_UNITS:
         return math.nan

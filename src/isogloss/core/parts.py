@@ -124,7 +124,9 @@ def _evaluate(annotation: Any, module: ModuleType) -> Any:
     try:
         return eval(annotation, vars(module))
     except NameError as error:
-        raise RecipeError(f"part {module.__name__}: the knob annotation '{annotation}' cannot be read: {error}") from None
+        raise RecipeError(
+            f"part {module.__name__}: the knob annotation '{annotation}' cannot be read: {error}"
+        ) from None
 
 
 def type_name(kind: Any) -> str:

@@ -5,13 +5,16 @@ A reader yields `(line, row)` with a mapping of the file's own column names, or 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import json
+import os
 import re
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -30,9 +33,14 @@ ENDINGS = {
     ".pq": "parquet",
     ".txt": "text",
 }
+PACKED = (".gz", ".zst")
 PLACEHOLDERS = ("lang", "label", "split", "group", "id", "source")
 # A quoted CSV field may span lines; one that spans more than this was never closed.
 MAX_QUOTED_LINES = 10_000
+# Characters of one line, one JSON value or one text file. More is no row, and must not fill the memory.
+MAX_LINE = 16_000_000
+# Characters of a broken row that are kept.
+SHOWN = 500
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,9 @@ class Broken:
 
     reason: str
     raw: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "raw", self.raw[:SHOWN])
 
 
 @dataclass(frozen=True)
@@ -58,44 +69,81 @@ class RawFile:
 Row = tuple[int, Mapping[str, Any] | Broken]
 
 
-def expand(path: Path, shown: str, *, format: str | None, encoding: str, rows: str | None, given: Mapping[str, str]) -> list[RawFile]:
+# -- which files ------------------------------------------------------------------------------------------------
+
+
+def expand(
+    path: Path, shown: str, *, format: str | None, encoding: str, rows: str | None, given: Mapping[str, str]
+) -> list[RawFile]:
     """The files that a path, folder or pattern means, in the order of their names.
 
     `{lang}`, `{label}`, `{split}`, `{group}`, `{id}` and `{source}` in a pattern match one piece of a path and are
-    given to every row. Raises DataError when nothing is there.
+    given to every row. Of a folder, hidden files and files with other endings are not read. Raises DataError when
+    nothing is there.
     """
-    text = str(path)
-    if re.search(r"[*?\[{]", text) and not path.exists():
-        return _from_pattern(text, shown, format=format, encoding=encoding, rows=rows, given=given)
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and (_format(p) == format if format else _format(p)))
-        if not found:
-            raise DataError(f"the folder {shown} has no file that ends in {', '.join(ENDINGS)}")
-        return [_raw(p, _shown(p, path, shown), format, encoding, (rows or "files") == "files", given) for p in found]
-    if not path.exists():
-        raise DataError(f"there is no raw input {shown} (looked for {path})")
-    return [_raw(path, shown, format, encoding, rows == "files", given)]
+    with place_errors(path):
+        if re.search(r"[*?\[{]", str(path)) and not path.exists():
+            found = list(_matches(path, shown))
+            if not found:
+                raise DataError(f"no file matches {shown} (looked in {_fixed(str(path)) or '.'})")
+            many = True
+        elif path.is_dir():
+            inside = [p for p in _walk(path) if (_format(p) == format if format else _format(p))]
+            if not inside:
+                endings = [ending for ending, kind in ENDINGS.items() if format in (None, kind)]
+                raise DataError(f"the folder {shown} has no file that ends in {', '.join(endings)}")
+            found = [(p, f"{shown.rstrip('/')}/{p.relative_to(path).as_posix()}", {}) for p in inside]
+            many = True
+        elif path.exists():
+            found, many = [(path, shown, {})], False
+        else:
+            raise DataError(f"there is no raw input {shown}" + ("" if shown == str(path) else f" (looked for {path})"))
+    whole = rows == "files" or (rows is None and many)
+    return [_raw(p, name, format, encoding, whole, {**given, **captured}) for p, name, captured in found]
 
 
-def _from_pattern(text: str, shown: str, *, format: str | None, encoding: str, rows: str | None, given: Mapping[str, str]) -> list[RawFile]:
-    names = re.findall(r"\{(\w+)\}", text)
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below a folder in the order of their paths; links are followed, but no folder is entered twice."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    entered, found = set(), []
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        real = os.path.realpath(here)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(here, name) for name in names if not name.startswith(".")]
+    return iter(sorted(found))
+
+
+def _fixed(pattern: str) -> str:
+    """The folder in which a pattern begins: what stands before its first piece with a wildcard.
+
+    >>> _fixed("data/train-{lang}.txt"), _fixed("*.csv")
+    ('data', '')
+    """
+    return re.split(r"[*?\[{]", pattern, maxsplit=1)[0].rpartition("/")[0]
+
+
+def _matches(path: Path, shown: str) -> Iterator[tuple[Path, str, dict[str, str]]]:
+    text = path.as_posix()
+    names = re.findall(r"\{(\w*)\}", text)
     unknown = [name for name in names if name not in PLACEHOLDERS]
     if unknown:
         raise DataError(f"{shown}: {{{unknown[0]}}} is no placeholder; known: {', '.join(PLACEHOLDERS)}")
-    glob = re.sub(r"\{\w+\}", "*", text)
-    fixed = re.split(r"[*?\[]", glob, maxsplit=1)[0]
-    base = Path(fixed) if fixed.endswith("/") else Path(fixed).parent
-    pattern = re.compile(_as_regex(text))
-    found = [p for p in sorted(base.glob(glob[len(str(base)) :].lstrip("/"))) if p.is_file()]
-    files = []
-    for p in found:
-        match = pattern.fullmatch(str(p))
-        if match:
-            captured = {**given, **match.groupdict()}
-            files.append(_raw(p, _shown(p, base, str(Path(shown.split("{")[0].split("*")[0]))), format, encoding, (rows or "files") == "files", captured))
-    if not files:
-        raise DataError(f"no file matches {shown} (looked in {base})")
-    return files
+    base = _fixed(text)
+    inner = text[len(base) :].lstrip("/") if base else text
+    folder = Path(base or ("/" if text.startswith("/") else "."))
+    pattern = re.compile(_as_regex(inner))
+    for p in sorted(folder.glob(re.sub(r"\{\w+\}", "*", inner))):
+        below = p.relative_to(folder).as_posix()
+        match = pattern.fullmatch(below)
+        if match and p.is_file():
+            yield p, "/".join(filter(None, [_fixed(shown), below])), match.groupdict()
 
 
 def _as_regex(pattern: str) -> str:
@@ -118,130 +166,243 @@ def _as_regex(pattern: str) -> str:
     return "".join(pieces)
 
 
-def _shown(path: Path, base: Path, shown: str) -> str:
-    return str(Path(shown) / path.relative_to(base)) if path != base else shown
-
-
 def _format(path: Path) -> str | None:
-    name = path.name.lower().removesuffix(".gz")
+    name = path.name.lower()
+    for ending in PACKED:
+        name = name.removesuffix(ending)
     return ENDINGS.get(Path(name).suffix)
 
 
 def _raw(path: Path, shown: str, format: str | None, encoding: str, whole: bool, given: Mapping[str, str]) -> RawFile:
     kind = format or _format(path)
     if kind is None:
-        raise DataError(f"{shown}: unknown file ending; say format = 'jsonl', 'json', 'csv', 'tsv', 'parquet' or 'text'")
-    return RawFile(path, kind, shown, encoding, whole and kind == "text", dict(given))
+        raise DataError(
+            f"{shown}: unknown file ending; say format = {', '.join(map(repr, dict.fromkeys(ENDINGS.values())))}"
+        )
+    return RawFile(path, kind, shown, encoding, whole and kind == "text", given)
 
 
-def rows(raw: RawFile, needed: str | None = None) -> Iterator[Row]:
-    """Read one file. `needed` is a column that tables with a header must have.
+# -- rows -------------------------------------------------------------------------------------------------------
+
+
+def rows(raw: RawFile, needed: str | None = None, columns: Collection[str] | None = None) -> Iterator[Row]:
+    """Read one file. `needed` is a column that tables with a header must have; of Parquet only `columns` are read.
 
     Raises DataError when the whole file cannot be read: not the format it should be, or a header without `needed`.
     """
     with place_errors(raw.path):
         if raw.format == "parquet":
-            yield from _parquet(raw, needed)
+            yield from _parquet(raw, needed, columns)
             return
         try:
             with _open(raw) as handle:
                 yield from READERS[raw.format](handle, raw, needed)
-        except (gzip.BadGzipFile, EOFError) as error:
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise DataError(f"{raw.shown} is not a whole gzip file ({error})") from None
-        except UnicodeError as error:
-            raise DataError(f"{raw.shown} is not {raw.encoding} text ({error}); set encoding for this source") from None
+        except OSError as error:
+            if error.errno is None:  # pyarrow's word for a broken packed file
+                raise DataError(f"{raw.shown} is not a whole packed file ({error})") from None
+            raise
 
 
 def _open(raw: RawFile) -> IO[str]:
-    binary: Any = gzip.open(raw.path) if raw.path.name.lower().endswith(".gz") else raw.path.open("rb")
-    start = binary.read(4)
-    binary.seek(0)
+    """The text of a file. Bytes that are no text become lone surrogates, so that one bad line costs one row."""
+    binary = _binary(raw.path)
+    start = binary.peek(1 << 16)
     encoding = raw.encoding
-    if start.startswith(b"\xef\xbb\xbf"):
+    if start.startswith(codecs.BOM_UTF8):
         encoding = "utf-8-sig"
-    elif start.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
+    elif start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         encoding = "utf-32"
-    elif start.startswith((b"\xff\xfe", b"\xfe\xff")):
+    elif start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
-    # Undecodable bytes become lone surrogates, so that one bad line costs one row and not the file.
-    return io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="\n")
+    elif codecs.lookup(encoding).name == "utf-8" and len(start) > 9:
+        for guess, zeros in (("utf-16-le", start[1:400:2]), ("utf-16-be", start[:400:2])):
+            if zeros.count(0) > 0.9 * len(zeros):
+                raise DataError(f"{raw.shown} looks like UTF-16 text; set encoding = '{guess}' for this source")
+    codecs.register_error("isogloss", _as_surrogates)
+    ends = "\r" if b"\r" in start and b"\n" not in start else "\n"  # old Macs end lines so
+    return io.TextIOWrapper(binary, encoding=encoding, errors="isogloss", newline=ends)
 
 
-def _lines(handle: IO[str]) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(handle, start=1):
-        yield number, line.rstrip("\r\n")
+def _binary(path: Path) -> Any:
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        return gzip.open(path)
+    if name.endswith(".zst"):
+        import pyarrow as pa
+
+        return io.BufferedReader(pa.input_stream(path, compression="zstd"), 1 << 16)
+    return path.open("rb", buffering=1 << 16)
+
+
+def _as_surrogates(error: UnicodeError) -> tuple[str, int]:
+    """Decode what cannot be decoded, in any encoding, as U+DC00 + byte."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
 
 
 def _undecodable(line: str) -> str | None:
     """A reason if `line` has bytes that were not text."""
-    bad = re.search(r"[\udc80-\udcff]", line)
-    return f"not valid text in the file's encoding (byte 0x{ord(bad[0]) - 0xDC00:02x} at column {bad.start() + 1})" if bad else None
+    if line.isascii():
+        return None
+    bad = re.search(r"[\udc00-\udcff]", line)
+    return bad and (
+        f"not text in the file's encoding: byte 0x{ord(bad[0]) - 0xDC00:02x} at column {bad.start() + 1}; "
+        "is `encoding` right for this source?"
+    )
+
+
+def _lines(handle: IO[str]) -> Iterator[tuple[int, str | Broken]]:
+    """Lines by number, from 1; one that is too long is passed over without ever being held."""
+    number = 0
+    while line := handle.readline(MAX_LINE):
+        number += 1
+        if len(line) == MAX_LINE and not line.endswith("\n"):
+            start = line[:SHOWN]
+            while line and not line.endswith("\n"):
+                line = handle.readline(MAX_LINE)
+            yield number, Broken(f"a line of more than {MAX_LINE:,} characters", start)
+        else:
+            yield number, line.rstrip("\r\n")
+
+
+def _checked(handle: IO[str]) -> Iterator[tuple[int, str | Broken]]:
+    """Lines that are not blank, and Broken for those that are no text."""
+    for number, line in _lines(handle):
+        if isinstance(line, Broken):
+            yield number, line
+        elif line.strip():
+            reason = _undecodable(line)
+            yield number, Broken(reason, line) if reason else line
+
+
+def _object(value: Any, text: str) -> Mapping[str, Any] | Broken:
+    return value if isinstance(value, dict) else Broken(f"a JSON {_json_type(value)} where an object should be", text)
+
+
+def _json_type(value: Any) -> str:
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", type(None): "null"}
+    return names[type(value)]
+
+
+def _json_fault(error: Exception) -> str:
+    deep = isinstance(error, RecursionError)
+    return f"broken JSON: {'nested too deep' if deep else getattr(error, 'msg', '') or str(error)[:80]}"
 
 
 def _jsonl(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
-    for number, line in _lines(handle):
-        if not line.strip():
+    first = True
+    for number, line in _checked(handle):
+        if isinstance(line, Broken):
+            yield number, line
             continue
-        reason = _undecodable(line)
-        if reason:
-            yield number, Broken(reason, line)
-            continue
+        if first and line.lstrip().startswith("["):
+            raise DataError(f"{raw.shown} is a JSON array, not one object a line; set format = 'json' for this source")
+        first = False
         try:
-            value = json.loads(line)
+            yield number, _object(json.loads(line), line)
         except (ValueError, RecursionError) as error:
-            yield number, Broken(f"broken JSON: {getattr(error, 'msg', 'nested too deep')}", line)
-            continue
-        yield number, value if isinstance(value, dict) else Broken(f"a JSON {type(value).__name__} where an object should be", line)
+            yield number, Broken(_json_fault(error), line)
 
 
 def _json(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
-    text = handle.read()
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        yield from _jsonl(io.StringIO(text), raw, needed)
-        return
-    for number, item in enumerate(value if isinstance(value, list) else [value], start=1):
-        shown = json.dumps(item, ensure_ascii=False)
-        reason = _undecodable(shown)
-        if reason or not isinstance(item, dict):
-            yield number, Broken(reason or f"a JSON {type(item).__name__} where an object should be", shown)
+    """An array of objects, or objects one after another; decoded piece by piece, so that memory is bounded.
+
+    Behind a broken value the next line that begins with an object is looked for.
+    """
+    decode = json.JSONDecoder().raw_decode
+    text, at, line, ended = "", 0, 1, False
+
+    def more() -> bool:
+        nonlocal text, at, ended
+        piece = "" if ended else handle.read(max(1 << 20, len(text) - at))
+        text, at, ended = text[at:] + piece, 0, not piece
+        return bool(piece)
+
+    def skip(to: int) -> None:
+        nonlocal at, line
+        line += text.count("\n", at, to)
+        at = to
+
+    more()
+    while True:
+        skip(re.compile(r"[\s,\]]*").match(text, at).end())  # type: ignore[union-attr]
+        if line == 1 and text[at : at + 1] == "[":
+            skip(at + 1)
+            continue
+        if at == len(text):
+            if more():
+                continue
+            return
+        fault = None
+        try:
+            value, end = decode(text, at)
+        except json.JSONDecodeError as error:
+            cut = error.pos > len(text) - 16 or error.msg.startswith("Unterminated")
+            fault = _json_fault(error)
+        except (ValueError, RecursionError) as error:
+            cut, fault = False, _json_fault(error)
         else:
-            yield number, item
+            cut = end == len(text)
+        if cut and len(text) - at < MAX_LINE and more():
+            continue
+        if fault is None:
+            shown = text[at:end]
+            reason = _undecodable(shown)
+            yield line, Broken(reason, shown) if reason else _object(value, shown)
+            skip(end)
+            continue
+        yield line, Broken(fault, text[at : at + SHOWN])
+        start = re.compile(r"\n\s*(?=\{)")
+        while not (found := start.search(text, at)):
+            skip(len(text))
+            if not more():
+                return
+        skip(found.end())
 
 
 def _csv(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
-    lines = deque[tuple[int, str]]()  # lines read ahead and handed back
+    ahead = deque[tuple[int, str | Broken]]()  # lines read ahead and handed back
     source = _lines(handle)
 
-    def take() -> tuple[int, str] | None:
-        return lines.popleft() if lines else next(source, None)
+    def take() -> tuple[int, str | Broken] | None:
+        return ahead.popleft() if ahead else next(source, None)
 
-    def record(delimiter: str, width: int | None) -> tuple[int, str] | tuple[int, Broken] | None:
+    def record(delimiter: str, width: int | None) -> tuple[int, str | Broken] | None:
         """The next logical record; a quote that is never closed costs the line that opened it, not the rest."""
-        while (item := take()) is not None and not item[1].strip():
+        while (item := take()) is not None and item[1] == "":
             pass
-        if item is None:
-            return None
-        span, inside = [item], _ends_inside(item[1], delimiter, False)
-        while inside and len(span) < MAX_QUOTED_LINES and (following := take()) is not None:
+        if item is None or isinstance(item[1], Broken):
+            return item
+        number, text = item
+        span: list[tuple[int, str | Broken]] = []
+        size, inside = len(text), _ends_inside(text, delimiter, False)
+        while inside and len(span) < MAX_QUOTED_LINES and size < MAX_LINE and (following := take()) is not None:
             span.append(following)
+            if isinstance(following[1], Broken):
+                break
+            size += len(following[1])
             inside = _ends_inside(following[1], delimiter, True)
-        text = "\n".join(line for _, line in span)
-        swallowed = len(span) > 1 and width is not None and len(_cells(text, delimiter)) != width
-        if inside or swallowed:
-            lines.extendleft(reversed(span[1:]))
-            return item[0], Broken("a quote is opened and never closed", item[1])
-        return item[0], text
+        joined = "\n".join([text, *(line for _, line in span if isinstance(line, str))])
+        if inside or (span and not _is_record(joined, delimiter, width)):
+            ahead.extendleft(reversed(span))
+            return number, Broken("a quote is opened and never closed", text)
+        return number, joined
 
     first = take()
     if first is None:
         return
-    delimiter = max(",;\t|", key=lambda d: (first[1].count(d), d == ","))
-    lines.appendleft(first)
+    if isinstance(first[1], Broken):
+        raise DataError(f"{raw.shown}: the header is {first[1].reason}")
+    head_line = first[1]
+    delimiter = max(",;\t|", key=lambda d: (head_line.count(d), d == ","))
+    ahead.appendleft(first)
     head = record(delimiter, None)
-    if head is None or isinstance(head[1], Broken):
+    if head is None:
+        return
+    if isinstance(head[1], Broken):
         raise DataError(f"{raw.shown}: the header has a quote that is never closed")
     header = _header(_cells(head[1], delimiter), raw, needed)
     while (found := record(delimiter, len(header))) is not None:
@@ -249,39 +410,49 @@ def _csv(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
         yield number, text if isinstance(text, Broken) else _fields(_cells(text, delimiter), header, text)
 
 
-def _cells(text: str, delimiter: str) -> list[str]:
-    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+def _cells(text: str, delimiter: str, strict: bool = False) -> list[str]:
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict))
+
+
+def _is_record(text: str, delimiter: str, width: int | None) -> bool:
+    """Whether lines that a quote ties together are one row: well-formed, and of the header's width."""
+    try:
+        return width in (None, len(_cells(text, delimiter, strict=True)))
+    except csv.Error:
+        return False
 
 
 def _ends_inside(line: str, delimiter: str, inside: bool) -> bool:
-    """Whether a quoted field is still open at the end of `line`; a quote opens only at the start of a field."""
+    """Whether a quoted field is still open at the end of `line`; a quote opens only at the start of a field.
+
+    >>> _ends_inside('1,"two', ",", False), _ends_inside('1,5" nail', ",", False), _ends_inside('x "" y",2', ",", True)
+    (True, False, False)
+    """
     if '"' not in line:
         return inside
-    at_start = not inside
-    position = 0
-    while position < len(line):
-        character = line[position]
-        if inside:
-            if character == '"':
-                if line[position + 1 : position + 2] == '"':
-                    position += 1
-                else:
-                    inside = False
-        elif character == '"' and at_start:
-            inside = True
-        at_start = not inside and character == delimiter
-        position += 1
-    return inside
+    at = 0
+    if inside:
+        at = re.compile(r'[^"]*(?:""[^"]*)*').match(line).end()  # type: ignore[union-attr]
+        if at == len(line):
+            return True
+        at += 1
+    opened = re.compile(rf'(?:^|{re.escape(delimiter)})"[^"]*(?:""[^"]*)*("?)')
+    return any(not match[1] for match in opened.finditer(line, at))
 
 
 def _tsv(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
-    lines = ((n, line) for n, line in _lines(handle) if line.strip())
-    number, first = next(lines, (0, ""))
-    if not first:
-        return
-    header = _header([_unquote(cell) for cell in first.split("\t")], raw, needed)
-    for number, line in lines:
-        yield number, _fields([_unquote(cell) for cell in line.split("\t")], header, line)
+    header: list[str] | None = None
+    for number, line in _lines(handle):
+        if isinstance(line, Broken):
+            if header is None:
+                raise DataError(f"{raw.shown}: the header is {line.reason}")
+            yield number, line
+        elif line.strip():
+            cells = [_unquote(cell) for cell in line.split("\t")]
+            if header is None:
+                header = _header(cells, raw, needed)
+            else:
+                yield number, _fields(cells, header, line)
 
 
 def _unquote(cell: str) -> str:
@@ -292,7 +463,8 @@ def _unquote(cell: str) -> str:
 def _header(cells: list[str], raw: RawFile, needed: str | None) -> list[str]:
     cells = [cell.strip().lstrip("\ufeff") for cell in cells]
     if needed and needed not in cells:
-        raise DataError(f"{raw.shown} has no column '{needed}' (its columns: {', '.join(cells)[:300]}); name yours in data.columns")
+        shown = re.sub(r"[\ud800-\udfff]", "\ufffd", ", ".join(cells))[:300]
+        raise DataError(f"{raw.shown} has no column '{needed}' (its columns: {shown})")
     twice = sorted({cell for cell in cells if cells.count(cell) > 1 and cell})
     if twice:
         raise DataError(f"{raw.shown} has two columns called '{twice[0]}'")
@@ -310,33 +482,34 @@ def _fields(cells: list[str], header: list[str], line: str) -> Mapping[str, Any]
 
 def _text(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
     if raw.whole:
-        text = handle.read()
-        reason = _undecodable(text)
+        text = handle.read(MAX_LINE + 1)
+        long = f"a file of more than {MAX_LINE:,} characters" if len(text) > MAX_LINE else None
+        reason = long or _undecodable(text)
         yield 1, Broken(reason, text) if reason else {"text": text.replace("\r\n", "\n").strip("\n")}
         return
     for number, line in _lines(handle):
-        reason = _undecodable(line)
-        yield number, Broken(reason, line) if reason else {"text": line}
+        reason = None if isinstance(line, Broken) else _undecodable(line)
+        yield number, line if isinstance(line, Broken) else Broken(reason, line) if reason else {"text": line}
 
 
-def _parquet(raw: RawFile, needed: str | None) -> Iterator[Row]:
+def _parquet(raw: RawFile, needed: str | None, columns: Collection[str] | None) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(raw.path) as file:
-            _header(list(file.schema_arrow.names), raw, needed)
+            names = _header(list(file.schema_arrow.names), raw, needed)
             number = 0
-            for batch in file.iter_batches(batch_size=4096):
+            for batch in file.iter_batches(4096, columns=[c for c in names if columns is None or c in columns]):
                 for value in batch.to_pylist():
                     number += 1
                     yield number, value
-    except (pa.ArrowException, OSError) as error:
+    except UnicodeDecodeError:
+        raise DataError(f"{raw.shown} has a string column whose bytes are not UTF-8") from None
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(f"{raw.shown} cannot be read as Parquet ({str(error).splitlines()[0][:200]})") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{raw.shown} has a string column whose bytes are not UTF-8") from None
 
 
 READERS: dict[str, Callable[[IO[str], RawFile, str | None], Iterator[Row]]] = {

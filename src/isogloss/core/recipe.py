@@ -80,7 +80,8 @@ class Source(Section):
     )
     encoding: str = Field("utf-8", description="character encoding of text formats; a byte order mark overrides it")
     rows: Literal["files", "lines"] | None = Field(
-        None, description="plain text: one row a file (default for folders and patterns) or one row a line (default for one file)"
+        None,
+        description="plain text: one row a file (default for folders and patterns) or one row a line (default for one file)",
     )
     lang: Tag | None = Field(None, description="language of every row that names none")
     split: Literal["train", "dev", "test"] | None = Field(None, description="split of every row that names none")
@@ -109,14 +110,19 @@ class Split(Section):
     @model_validator(mode="after")
     def _leaves_train(self) -> Split:
         if self.dev + self.test >= 1:
-            raise ValueError(f"dev + test = {self.dev + self.test:g} leaves nothing for train; their sum must be below 1")
+            raise ValueError(
+                f"dev + test = {self.dev + self.test:g} leaves nothing for train; their sum must be below 1"
+            )
         return self
 
 
 class Data(Section):
     """What is read, how its columns are called, and the steps it goes through."""
 
-    raw: Annotated[list[Annotated[Source, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]], Field(min_length=1)] = Field(
+    raw: Annotated[
+        list[Annotated[Source, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]],
+        Field(min_length=1),
+    ] = Field(
         description="files, folders or patterns to read; relative to the recipe's folder, else to the working directory"
     )
     columns: dict[Literal["id", "text", "label", "lang", "split", "source", "license", "group"], str] = Field(
@@ -125,12 +131,28 @@ class Data(Section):
     keep: list[str] = Field([], description="further columns to carry to the report, e.g. ['dialect', 'domain']")
     split: Split = Field(Split(dev=0.1, test=0.1), description="how rows without a split are dealt, by group")
     steps: list[Slot] = Field([], description="steps in order")
-    shard_bytes: Annotated[int, Field(ge=10_000)] = Field(4_000_000, description="text bytes in one shard; bounds memory")
+    shard_bytes: Annotated[int, Field(ge=10_000)] = Field(
+        4_000_000, description="text bytes in one shard; bounds memory"
+    )
 
     @field_validator("keep")
     @classmethod
     def _no_own_column(cls, value: list[str]) -> list[str]:
-        own = {"id", "text", "label", "lang", "variety", "split", "source", "license", "group", "origin", "drop", "pred", "probs"}
+        own = {
+            "id",
+            "text",
+            "label",
+            "lang",
+            "variety",
+            "split",
+            "source",
+            "license",
+            "group",
+            "origin",
+            "drop",
+            "pred",
+            "probs",
+        }
         for name in value:
             if name in own:
                 raise ValueError(f"'{name}' is a column of isogloss and needs no keeping")
@@ -153,30 +175,40 @@ class Evaluate(Section):
     """What is measured, on which slices, beside which baselines."""
 
     metrics: list[str] | None = Field(None, description="metrics; default: the task's")
-    slices: list[str] = Field(["script", "family", "resource"], description="slices beside language; kept columns may be named")
+    slices: list[str] = Field(
+        ["script", "family", "resource"], description="slices beside language; kept columns may be named"
+    )
     resamples: Annotated[int, Field(ge=200, le=100_000)] = Field(1000, description="bootstrap resamples")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
     baselines: list[Literal["majority", "floor_lang", "floor_pooled", "source"]] = Field(
         ["majority", "floor_lang", "floor_pooled", "source"], description="systems beside the model"
     )
-    source: Tag | None = Field(None, description="language of the source-only baseline; default: the one with most train rows")
+    source: Tag | None = Field(
+        None, description="language of the source-only baseline; default: the one with most train rows"
+    )
 
 
 class Spend(Section):
     """What may be spent."""
 
-    seconds: Annotated[float, Field(gt=0)] | None = Field(None, description="wall-clock seconds for training, evaluation included")
+    seconds: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="wall-clock seconds for training, evaluation included"
+    )
 
 
 class GateSpec(Section):
     """Conditions that scores must meet at a moment."""
 
     at: Literal["prepare", "promote"] = Field(description="when it is asked")
-    every_lang: dict[str, str] = Field({}, description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}")
+    every_lang: dict[str, str] = Field(
+        {}, description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}"
+    )
     mean: dict[str, str] = Field({}, description="conditions on the mean over languages")
     worst: dict[str, str] = Field({}, description="conditions on the mean of the worst tenth of the languages")
     gap: dict[str, str] = Field({}, description="conditions on best minus worst language")
-    beats: dict[str, str] = Field({}, description="baseline = metric: every language must be better than that baseline, paired")
+    beats: dict[str, str] = Field(
+        {}, description="baseline = metric: every language must be better than that baseline, paired"
+    )
 
 
 class Recipe(Section):
@@ -330,7 +362,12 @@ def read(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
 
 
 def build(
-    value: Mapping[str, Any], *, sets: Sequence[str] = (), file: Path | None = None, text: str = "", folder: Path | None = None
+    value: Mapping[str, Any],
+    *,
+    sets: Sequence[str] = (),
+    file: Path | None = None,
+    text: str = "",
+    folder: Path | None = None,
 ) -> Recipe:
     """Make a checked recipe from a mapping (what TOML gives)."""
     data = json.loads(json.dumps(value, default=str))
@@ -394,7 +431,9 @@ def _index(name: str, place: list[Any], item: str) -> int:
 
 def _relevant(problems: Sequence[Any]) -> list[Any]:
     """Leave out what pydantic says of the branches of a union that was not meant."""
-    return [p for p in problems if not (p["type"] == "literal_error" and p["loc"][-1:] == ("literal['all']",))] or list(problems)
+    return [p for p in problems if not (p["type"] == "literal_error" and p["loc"][-1:] == ("literal['all']",))] or list(
+        problems
+    )
 
 
 def _explain(problem: Mapping[str, Any], data: Any) -> tuple[list[str | int], str]:
@@ -485,12 +524,17 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
     for i, name in enumerate(recipe.evaluate.slices):
         if name not in ("lang", "script", "family", "genus", "resource", "variety", "source", *recipe.data.keep):
             options = ["script", "family", "genus", "resource", "variety", "source", *recipe.data.keep]
-            yield ["evaluate", "slices", i], f"'{name}' is neither a fact of languages nor in data.keep{nearest(name, options)}"
+            yield (
+                ["evaluate", "slices", i],
+                f"'{name}' is neither a fact of languages nor in data.keep{nearest(name, options)}",
+            )
     for i, gate in enumerate(recipe.gate):
         yield from _gate_problems(gate, ["gate", i], known)
 
 
-def _gate_problems(gate: GateSpec, path: list[str | int], known: Iterable[str]) -> Iterator[tuple[list[str | int], str]]:
+def _gate_problems(
+    gate: GateSpec, path: list[str | int], known: Iterable[str]
+) -> Iterator[tuple[list[str | int], str]]:
     names = ["lost"] if gate.at == "prepare" else list(known)
     conditions = {"every_lang": gate.every_lang, "mean": gate.mean, "worst": gate.worst, "gap": gate.gap}
     if not any((*conditions.values(), gate.beats)):

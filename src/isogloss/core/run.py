@@ -49,7 +49,9 @@ class Run:
             except OSError:
                 handle.seek(0)
                 holder = handle.read().strip() or "unknown"
-                raise PlaceError(f"{self.folder} is in use by process {holder}; wait for it, or end it, and repeat the command") from None
+                raise PlaceError(
+                    f"{self.folder} is in use by process {holder}; wait for it, or end it, and repeat the command"
+                ) from None
             handle.seek(0)
             handle.truncate()
             handle.write(str(os.getpid()))
@@ -114,7 +116,9 @@ class Run:
             if not path.is_file():
                 raise PlaceError(f"{path} is missing, which '{stamp['stage']}' had made; repeat it with --again")
             if path.stat().st_size != size or files.digest(path) != digest:
-                raise PlaceError(f"{path} is damaged or was changed after '{stamp['stage']}' made it; repeat it with --again")
+                raise PlaceError(
+                    f"{path} is damaged or was changed after '{stamp['stage']}' made it; repeat it with --again"
+                )
 
     def stale(self, stage: str, changed: Iterable[str]) -> StaleError:
         """The refusal to go on from, or to overwrite, work that was made from something else."""
@@ -177,7 +181,10 @@ def _short(value: Any) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what matters to a result; recorded and shown, never a reason to redo work."""
-    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"}
+    found = {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
     for package in ("isogloss", "torch", "transformers", "peft", "accelerate", "scikit-learn", "polars", "numpy"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)

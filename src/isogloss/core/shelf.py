@@ -1,8 +1,8 @@
 """Shelf: versions of servable models, and the aliases that point at them.
 
-    shelf/NAME/versions/v0001/   everything that serves: model files, recipe, scores, report
-    shelf/NAME/aliases.json      {"production": "v0001"}, moved by one rename
-    shelf/NAME/history.jsonl     every move: when, alias, from, to, why
+shelf/NAME/versions/v0001/   everything that serves: model files, recipe, scores, report
+shelf/NAME/aliases.json      {"production": "v0001"}, moved by one rename
+shelf/NAME/history.jsonl     every move: when, alias, from, to, why
 """
 
 from __future__ import annotations
@@ -40,13 +40,19 @@ class Shelf:
     @property
     def history(self) -> list[dict[str, Any]]:
         path = self.folder / "history.jsonl"
-        return files.read_own(path, lambda p: [json.loads(line) for line in p.read_text(encoding="utf-8").splitlines()]) if path.is_file() else []
+        return (
+            files.read_own(path, lambda p: [json.loads(line) for line in p.read_text(encoding="utf-8").splitlines()])
+            if path.is_file()
+            else []
+        )
 
     def path(self, version: str) -> Path:
         """The folder of a version or an alias. Raises InputError when there is none of that name."""
         name = self.aliases.get(version, version)
         if name not in self.versions:
-            raise InputError(f"{self.folder} has no version or alias '{version}'{nearest(version, [*self.versions, *self.aliases])}")
+            raise InputError(
+                f"{self.folder} has no version or alias '{version}'{nearest(version, [*self.versions, *self.aliases])}"
+            )
         return self.folder / "versions" / name
 
     @contextlib.contextmanager
@@ -97,7 +103,9 @@ class Shelf:
             else:
                 stack.append(entry["to"])
         if len(stack) < 2:
-            raise InputError(f"'{alias}' of {self.folder.name} points at {current}, and at nothing before it; there is nothing to roll back to")
+            raise InputError(
+                f"'{alias}' of {self.folder.name} points at {current}, and at nothing before it; there is nothing to roll back to"
+            )
         return stack[-2]
 
 

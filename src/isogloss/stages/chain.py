@@ -40,7 +40,9 @@ class Outcome:
         return files.read_parquet(self.folder / "scores.parquet")
 
 
-def target(given: str | Path | Mapping[str, Any] | Recipe, runs: str | Path, sets: Sequence[str] = ()) -> tuple[Recipe, Run]:
+def target(
+    given: str | Path | Mapping[str, Any] | Recipe, runs: str | Path, sets: Sequence[str] = ()
+) -> tuple[Recipe, Run]:
     """The recipe and the run that a recipe file, a mapping, a Recipe or the folder of a run means.
 
     Raises RecipeError for a recipe, PlaceError for a folder that is no run.
@@ -56,12 +58,16 @@ def target(given: str | Path | Mapping[str, Any] | Recipe, runs: str | Path, set
     if path.is_dir():
         stored = path / "recipe.toml"
         if not stored.is_file():
-            raise PlaceError(f"{path} is no run (it has no recipe.toml); give a recipe file or a run folder such as {Path(runs) / 'NAME'}")
+            raise PlaceError(
+                f"{path} is no run (it has no recipe.toml); give a recipe file or a run folder such as {Path(runs) / 'NAME'}"
+            )
         import tomllib
 
         where = files.read_json(path / "origin.json")
         value = files.read_own(stored, lambda p: tomllib.loads(p.read_text(encoding="utf-8")))
-        return recipe.build(value, sets=sets, file=stored, text=stored.read_text(encoding="utf-8"), folder=Path(where["folder"])), Run(path)
+        return recipe.build(
+            value, sets=sets, file=stored, text=stored.read_text(encoding="utf-8"), folder=Path(where["folder"])
+        ), Run(path)
     if not path.exists() and not path.suffix and (Path(runs) / path / "recipe.toml").is_file():
         return target(Path(runs) / path, runs, sets)
     made = recipe.read(path, sets)
@@ -69,7 +75,14 @@ def target(given: str | Path | Mapping[str, Any] | Recipe, runs: str | Path, set
 
 
 def advance(
-    given: str | Path | Mapping[str, Any] | Recipe, upto: str, *, sets: Sequence[str] = (), runs: str | Path = "runs", again: bool = False, say: Say | None = None, engine: Engine | None = None
+    given: str | Path | Mapping[str, Any] | Recipe,
+    upto: str,
+    *,
+    sets: Sequence[str] = (),
+    runs: str | Path = "runs",
+    again: bool = False,
+    say: Say | None = None,
+    engine: Engine | None = None,
 ) -> tuple[Recipe, Run]:
     """Bring a run up to a stage: what comes before it is made when it is not fresh. `again` redoes that stage, or,
     for the whole chain, everything.
@@ -95,7 +108,12 @@ def advance(
 
 
 def run(
-    given: str | Path | Mapping[str, Any] | Recipe, *, sets: Sequence[str] = (), runs: str | Path = "runs", again: bool = False, say: Say | None = None
+    given: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    sets: Sequence[str] = (),
+    runs: str | Path = "runs",
+    again: bool = False,
+    say: Say | None = None,
 ) -> Outcome:
     """prepare → train → evaluate → report, and the verdict."""
     _, where = advance(given, "run", sets=sets, runs=runs, again=again, say=say)

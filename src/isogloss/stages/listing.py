@@ -26,7 +26,8 @@ def listing(what: str, runs: Path, shelf: Path) -> dict[str, list[dict[str, Any]
         found["runs"] = [row for folder in sorted(runs.glob("*")) if (row := _run(folder))]
     if what == "langs":
         found["langs"] = [
-            {"tag": tag, "name": row.name, "family": row.family, "resource": row.resource, "direction": row.direction} for tag, row in lang_table.table().items()
+            {"tag": tag, "name": row.name, "family": row.family, "resource": row.resource, "direction": row.direction}
+            for tag, row in lang_table.table().items()
         ]
     if what == "shelf":
         found["shelf"] = [row for folder in sorted(shelf.glob("*")) if folder.is_dir() for row in _shelf(folder)]
@@ -50,4 +51,7 @@ def _shelf(folder: Path) -> list[dict[str, Any]]:
     pointing: dict[str, list[str]] = {}
     for alias, version in shelf.aliases.items():
         pointing.setdefault(version, []).append(alias)
-    return [{"name": folder.name, "version": version, "aliases": ", ".join(pointing.get(version, []))} for version in shelf.versions]
+    return [
+        {"name": folder.name, "version": version, "aliases": ", ".join(pointing.get(version, []))}
+        for version in shelf.versions
+    ]

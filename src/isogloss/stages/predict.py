@@ -19,7 +19,9 @@ CHUNK = 5000
 DETECT = "detect"
 
 
-def predict_file(model: Model, path: Path, *, lang: str | None = None, text: str = "text") -> Iterator[pl.DataFrame | Rejected]:
+def predict_file(
+    model: Model, path: Path, *, lang: str | None = None, text: str = "text"
+) -> Iterator[pl.DataFrame | Rejected]:
     """Answer the rows of a file, folder or pattern, in order; rows that cannot be read come as Rejected.
 
     `lang` is the language of rows that name none; `detect` finds it among the model's languages. Raises DataError when
@@ -35,7 +37,9 @@ def predict_file(model: Model, path: Path, *, lang: str | None = None, text: str
         rejected = [row for row in chunk if isinstance(row, Rejected)]
         if any(row.reason == "no language" for row in rejected):
             first = next(row for row in rejected if row.reason == "no language")
-            raise DataError(f"{first.origin} has no language; give --lang TAG for all rows, --lang detect, or a column 'lang'")
+            raise DataError(
+                f"{first.origin} has no language; give --lang TAG for all rows, --lang detect, or a column 'lang'"
+            )
         yield from rejected
         frame = pl.DataFrame([row for row in chunk if not isinstance(row, Rejected)], schema=fields.schema)
         if lang == DETECT:
@@ -53,5 +57,8 @@ def _detect(model: Model, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejec
     decision = step.call("decide", summaries, knobs=knobs, langs=model.langs)
     filled = step.call("apply", frame, decision, knobs=knobs, langs=model.langs)
     unknown = filled.filter(pl.col("lang").is_null())
-    lost = [Rejected(row["origin"], row["drop"] or "language not found", None, row["text"][:500]) for row in unknown.iter_rows(named=True)]
+    lost = [
+        Rejected(row["origin"], row["drop"] or "language not found", None, row["text"][:500])
+        for row in unknown.iter_rows(named=True)
+    ]
     return filled.filter(pl.col("lang").is_not_null()).drop("drop"), lost

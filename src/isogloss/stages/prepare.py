@@ -87,9 +87,19 @@ def raw_files(recipe: Recipe) -> list[RawFile]:
     found: list[RawFile] = []
     for source in recipe.data.raw:
         path = bundled(source.path) or recipe.locate(source.path)
-        given = {name: value for name in ("lang", "split", "label", "source", "license") if (value := getattr(source, name)) is not None}
-        found += expand(path, source.path, format=source.format, encoding=source.encoding, rows=source.rows, given=given)
-    twice = {raw.path for raw in found if sum(other.path == raw.path for other in found) > 1} if len(found) < 1000 else set()
+        given = {
+            name: value
+            for name in ("lang", "split", "label", "source", "license")
+            if (value := getattr(source, name)) is not None
+        }
+        found += expand(
+            path, source.path, format=source.format, encoding=source.encoding, rows=source.rows, given=given
+        )
+    twice = (
+        {raw.path for raw in found if sum(other.path == raw.path for other in found) > 1}
+        if len(found) < 1000
+        else set()
+    )
     if twice:
         raise DataError(f"data.raw names {min(twice).name} twice")
     return found
@@ -136,16 +146,21 @@ def _paths(knobs: dict[str, Any]) -> Iterator[Path]:
                 yield item
 
 
-def _prepare(recipe: Recipe, run: Run, engine: Engine, say: Say, raws: Sequence[RawFile], reads: dict[str, Any]) -> None:
+def _prepare(
+    recipe: Recipe, run: Run, engine: Engine, say: Say, raws: Sequence[RawFile], reads: dict[str, Any]
+) -> None:
     work = run.path("work")
     key = files.digest_of(reads)
     if not (work / "key.json").is_file() or files.read_json(work / "key.json") != key:
         files.remove(work) if work.exists() else None
         files.write_json(work / "key.json", key)
     jobs = [
-        _ReadJob(batch, fields(recipe), work / "00-read" / f"{i:05}", recipe.data.shard_bytes) for i, batch in enumerate(_batches(raws, recipe.data.shard_bytes))
+        _ReadJob(batch, fields(recipe), work / "00-read" / f"{i:05}", recipe.data.shard_bytes)
+        for i, batch in enumerate(_batches(raws, recipe.data.shard_bytes))
     ]
-    shards = [p for found in say.track(engine.map(_read, jobs), "reading", len(jobs), "batches of files") for p in found]
+    shards = [
+        p for found in say.track(engine.map(_read, jobs), "reading", len(jobs), "batches of files") for p in found
+    ]
     made = [job.out for job in jobs]
     for i, segment in enumerate(_segments(ops(recipe)), start=1):
         folder = work / f"{i:02}-{segment[0].name}"
@@ -228,7 +243,15 @@ def _read(job: _ReadJob) -> list[Path]:
     if rows:
         flush()
     table = [
-        {"step": "read", "lang": lang, "source": source, "n_in": good + bad, "n_changed": 0, "n_dropped": bad, "n_out": good}
+        {
+            "step": "read",
+            "lang": lang,
+            "source": source,
+            "n_in": good + bad,
+            "n_changed": 0,
+            "n_dropped": bad,
+            "n_out": good,
+        }
         for (lang, source), (good, bad) in ledger.items()
     ]
     dropped = [{"step": "read", "reason": r.reason, "lang": r.lang, "origin": r.origin, "row": r.raw} for r in rejected]
@@ -322,7 +345,9 @@ def _same_rows(op: Op, before: pl.DataFrame, after: Any) -> None:
     if not isinstance(after, pl.DataFrame) or not {*before.columns} <= {*after.columns}:
         raise IsoglossError(f"the step '{op.name}' must return the batch it was given, with all its columns")
     if not before["id"].equals(after["id"]):
-        raise IsoglossError(f"the step '{op.name}' changed the rows of its batch; to remove a row, name the reason in the column 'drop'")
+        raise IsoglossError(
+            f"the step '{op.name}' changed the rows of its batch; to remove a row, name the reason in the column 'drop'"
+        )
 
 
 def _dropped(step: str, gone: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
@@ -338,7 +363,9 @@ def _dropped(step: str, gone: pl.DataFrame, columns: Sequence[str]) -> pl.DataFr
 # -- the corpus -------------------------------------------------------------------------------------------------
 
 
-def _assemble(recipe: Recipe, run: Run, say: Say, shards: Sequence[Path], made: Sequence[Path], reads: dict[str, Any]) -> None:
+def _assemble(
+    recipe: Recipe, run: Run, say: Say, shards: Sequence[Path], made: Sequence[Path], reads: dict[str, Any]
+) -> None:
     """Put the last shards, the dropped rows and the ledger in their places, and stamp."""
     ledger = _sum_ledger(pl.concat([files.read_parquet(_beside(out, "ledger")) for out in made]))
     for name in ("corpus", "dropped"):
@@ -366,23 +393,37 @@ def _assemble(recipe: Recipe, run: Run, say: Say, shards: Sequence[Path], made: 
             reasons.append(frame.with_columns(kind(pl.col("reason"))).group_by("step", "lang", "reason").len("n"))
     why = pl.concat(reasons).group_by("step", "lang", "reason").agg(pl.col("n").sum()) if reasons else None
     if not counts:
-        shown = why.group_by("reason").agg(pl.col("n").sum()).sort("n", descending=True).head(3).rows() if why is not None else []
-        raise DataError(f"no usable row in the raw data: {'; '.join(f'{reason} (x{n:,})' for reason, n in shown) or 'it is empty'}")
+        shown = (
+            why.group_by("reason").agg(pl.col("n").sum()).sort("n", descending=True).head(3).rows()
+            if why is not None
+            else []
+        )
+        raise DataError(
+            f"no usable row in the raw data: {'; '.join(f'{reason} (x{n:,})' for reason, n in shown) or 'it is empty'}"
+        )
     table = pl.concat(counts).group_by("lang", "split", "label").agg(pl.col("n").sum()).sort("lang", "split", "label")
     files.write_parquet(run.path("ledger.parquet"), ledger)
-    why = why if why is not None else pl.DataFrame(schema={"step": pl.String, "lang": pl.String, "reason": pl.String, "n": pl.UInt32})
+    why = (
+        why
+        if why is not None
+        else pl.DataFrame(schema={"step": pl.String, "lang": pl.String, "reason": pl.String, "n": pl.UInt32})
+    )
     files.write_parquet(run.path("reasons.parquet"), why.sort("step", "lang", "reason"))
     files.write_parquet(run.path("counts.parquet"), table)
     found = sorted(table["lang"].unique().to_list())
     langs = found if recipe.langs == "all" else list(recipe.langs)
     outputs += [run.path(name) for name in ("ledger.parquet", "reasons.parquet", "counts.parquet")]
-    run.stamp("prepare", reads, outputs, langs=langs, n_rows=int(table["n"].sum()), n_dropped=int(ledger["n_dropped"].sum()))
+    run.stamp(
+        "prepare", reads, outputs, langs=langs, n_rows=int(table["n"].sum()), n_dropped=int(ledger["n_dropped"].sum())
+    )
     _tell(recipe, say, table, ledger, why, langs)
 
 
 def kind(reason: pl.Expr) -> pl.Expr:
     """The part of a reason that many rows share: what stands before the first colon, bracket or quoted value."""
-    return reason.str.replace(r"\s*[:(].*$", "").str.replace(r"\s*'.*$", "").str.replace(r" of \S+$", "").alias("reason")
+    return (
+        reason.str.replace(r"\s*[:(].*$", "").str.replace(r"\s*'.*$", "").str.replace(r" of \S+$", "").alias("reason")
+    )
 
 
 def _sum_ledger(ledger: pl.DataFrame) -> pl.DataFrame:
@@ -390,10 +431,22 @@ def _sum_ledger(ledger: pl.DataFrame) -> pl.DataFrame:
     return ledger.group_by("step", "lang", "source", maintain_order=True).agg(pl.col(columns).sum())
 
 
-def _tell(recipe: Recipe, say: Say, table: pl.DataFrame, ledger: pl.DataFrame, why: pl.DataFrame, langs: Sequence[str]) -> None:
+def _tell(
+    recipe: Recipe, say: Say, table: pl.DataFrame, ledger: pl.DataFrame, why: pl.DataFrame, langs: Sequence[str]
+) -> None:
     n = {split: int(table.filter(pl.col("split") == split)["n"].sum()) for split in SPLITS}
-    say.line(f"prepare   {sum(n.values()):,} rows in {table['lang'].n_unique()} languages: " + ", ".join(f"{n[s]:,} {s}" for s in SPLITS))
-    for step, reason, total in why.group_by("step", "reason").agg(pl.col("n").sum()).sort("n", descending=True).head(8).select("step", "reason", "n").rows():
+    say.line(
+        f"prepare   {sum(n.values()):,} rows in {table['lang'].n_unique()} languages: "
+        + ", ".join(f"{n[s]:,} {s}" for s in SPLITS)
+    )
+    for step, reason, total in (
+        why.group_by("step", "reason")
+        .agg(pl.col("n").sum())
+        .sort("n", descending=True)
+        .head(8)
+        .select("step", "reason", "n")
+        .rows()
+    ):
         say.note(f"{total:,} rows set aside in {step}: {reason} (dropped/ has each with its reason)")
     absent = [tag for tag in langs if tag not in set(table["lang"])]
     if absent:
@@ -406,7 +459,11 @@ def _tell(recipe: Recipe, say: Say, table: pl.DataFrame, ledger: pl.DataFrame, w
 def losses(ledger: pl.DataFrame) -> pl.DataFrame:
     """Share of rows lost by `step` and `lang`, worst first."""
     summed = ledger.group_by("step", "lang").agg(pl.col("n_in", "n_dropped").sum())
-    return summed.with_columns((pl.col("n_dropped") / pl.col("n_in")).alias("lost")).filter(pl.col("lang") != "und").sort("lost", "lang", descending=[True, False])
+    return (
+        summed.with_columns((pl.col("n_dropped") / pl.col("n_in")).alias("lost"))
+        .filter(pl.col("lang") != "und")
+        .sort("lost", "lang", descending=[True, False])
+    )
 
 
 def ledger_scores(ledger: pl.DataFrame) -> pl.DataFrame:

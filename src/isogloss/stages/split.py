@@ -40,7 +40,15 @@ def decide(summaries: pl.DataFrame, *, dev: float, test: float, seed: int = 0) -
         .with_columns(_every("i", test).alias("to_test"))
         .with_columns((~pl.col("to_test")).cum_sum().sub(1).cast(pl.Int64).alias("j"))
         .with_columns((_every("j", dev / (1 - test)) & ~pl.col("to_test")).alias("to_dev"))
-        .select("unit", pl.when("to_test").then(pl.lit("test")).when("to_dev").then(pl.lit("dev")).otherwise(pl.lit("train")).alias("dealt"))
+        .select(
+            "unit",
+            pl.when("to_test")
+            .then(pl.lit("test"))
+            .when("to_dev")
+            .then(pl.lit("dev"))
+            .otherwise(pl.lit("train"))
+            .alias("dealt"),
+        )
     )
     names = pl.col("given").replace_strict({2: "test", 1: "dev", 0: "train"}, return_dtype=pl.String)
     inherited = units.filter(pl.col("given").is_not_null()).select("unit", names.alias("dealt"))

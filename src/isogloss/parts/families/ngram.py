@@ -108,6 +108,7 @@ def _linear(
 ) -> Linear:
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
+    from threadpoolctl import threadpool_limits
 
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=order, sublinear_tf=True, min_df=min_rows, max_features=max_ngrams, dtype=np.float32)
     try:
@@ -119,7 +120,8 @@ def _linear(
     coef = np.zeros((x.shape[1], n_labels), np.float32)
     if len(present) == 1:
         return Linear(ngrams, idf, coef, _log_prior(codes, weights, n_labels))
-    w, b = _dual(x, codes, weights, strength) if x.shape[0] <= DUAL_ROWS else _primal(x, codes, weights, strength)
+    with threadpool_limits(1):  # the products are small: more threads wait for each other
+        w, b = _dual(x, codes, weights, strength) if x.shape[0] <= DUAL_ROWS else _primal(x, codes, weights, strength)
     # A label without rows here is out of reach, yet its probability stays above zero, so that log-loss stays finite.
     intercept = np.full(n_labels, b.min() - 10.0, np.float32)
     coef[:, present], intercept[present] = w, b

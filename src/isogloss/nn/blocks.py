@@ -1,0 +1,96 @@
+"""States between the blocks of a model, caught and put back with hooks; no architecture's forward is rewritten."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class _Caught(Exception):
+    """The states are there; what is above need not run."""
+
+    def __init__(self, states: torch.Tensor) -> None:
+        self.states = states
+
+
+def states_at(model: nn.Module, blocks: Sequence[nn.Module], k: int, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """States `(B, T, D)` that enter block `k`; for `k = len(blocks)` those that leave the last. Blocks above do not run."""
+    _check(blocks, k)
+
+    def entering(block: nn.Module, args: tuple[Any, ...]) -> None:
+        raise _Caught(args[0])
+
+    def leaving(block: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        raise _Caught(out[0] if isinstance(out, tuple) else out)
+
+    last = k == len(blocks)
+    handle = blocks[-1].register_forward_hook(leaving) if last else blocks[k].register_forward_pre_hook(entering)
+    try:
+        model(**inputs)
+    except _Caught as caught:
+        return caught.states
+    finally:
+        handle.remove()
+    raise AssertionError("the model's forward never reached the block")
+
+
+def from_states(
+    model: nn.Module, blocks: Sequence[nn.Module], k: int, states_BTD: torch.Tensor, inputs: Mapping[str, torch.Tensor], *, paired: bool = False
+) -> Any:
+    """What `model(**inputs)` gives when `states_BTD` enter block `k`: its own forward, with blocks below k passed through.
+
+    `paired`: the blocks of this architecture return (states, attention). The states are put in where block k begins, so
+    that whatever the model does between lower blocks is without effect.
+    """
+    _check(blocks, k)
+
+    def entering(block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (states_BTD, *args[1:])
+
+    with _passed(blocks[:k], states_BTD, paired):
+        handle = blocks[k].register_forward_pre_hook(entering) if k < len(blocks) else None
+        try:
+            return model(**inputs)
+        finally:
+            if handle is not None:
+                handle.remove()
+
+
+@contextlib.contextmanager
+def _passed(blocks: Sequence[nn.Module], states_BTD: torch.Tensor, paired: bool) -> Iterator[None]:
+    """Let `blocks` give the states, whatever comes in."""
+    out = (states_BTD, None) if paired else states_BTD
+    for block in blocks:
+        block.forward = lambda *args, **kwargs: out  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward
+
+
+def _check(blocks: Sequence[nn.Module], k: int) -> None:
+    if not 0 <= k <= len(blocks):
+        raise ValueError(f"k is {k}; a model of {len(blocks)} blocks has states at 0..{len(blocks)}")
+
+
+def depths(model: nn.Module, embeddings: Sequence[nn.Module], blocks: Sequence[nn.Module]) -> dict[str, int]:
+    """The depth of every parameter by name: 0 for embeddings, i + 1 for block i, one more for what is above the blocks."""
+    depth = {id(p): len(blocks) + 1 for p in model.parameters()}
+    for i, block in enumerate(blocks):
+        depth |= {id(p): i + 1 for p in block.parameters()}
+    for module in embeddings:
+        depth |= {id(p): 0 for p in module.parameters()}
+    return {name: depth[id(p)] for name, p in model.named_parameters()}
+
+
+def rest_frozen(embeddings: Sequence[nn.Module], blocks: Sequence[nn.Module]) -> None:
+    """Put what lies below the first trained parameter in evaluation mode: its states are then the same at every step."""
+    for module in (nn.ModuleList(embeddings), *blocks):
+        if any(p.requires_grad for p in module.parameters()):
+            return
+        module.eval()

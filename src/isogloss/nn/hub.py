@@ -1,0 +1,111 @@
+"""Find a model by the name a recipe gives: a folder, the local hub cache, or the hub."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isogloss.core import files
+from isogloss.core.errors import InputError, MissingError
+
+# What is fetched: never a pickle, never code.
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.bpe")
+SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model on this disk: its `folder` and, from the hub, the `commit` it is of."""
+
+    folder: Path
+    commit: str | None = None
+
+
+def find(name: str, revision: str | None, folder: Path) -> Found:
+    """Find the model `name`: `folder` (the name as a path) when it exists, else the hub's, from its cache when it is there.
+
+    Raises MissingError when it is nowhere, InputError when the folder holds no model of safetensors.
+    """
+    if folder.is_dir():
+        return Found(_checked(folder, name))
+    if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise MissingError(f"there is no model folder {folder}; give a folder with config.json, model.safetensors and a tokenizer, or a hub name")
+    snapshot = _cached(name, revision) or _fetched(name, revision)
+    return Found(_checked(snapshot, name), snapshot.name)
+
+
+def _cached(name: str, revision: str | None) -> Path | None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS), local_files_only=True))
+    except Exception:  # whatever it says: it is not there
+        return None
+    return folder if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")) else None
+
+
+def _fetched(name: str, revision: str | None) -> Path:
+    from huggingface_hub import constants, snapshot_download
+
+    what = f"the model '{name}'" + (f" at revision '{revision}'" if revision else "")
+    where = f"download its folder on a machine that is connected (hf download {name} --local-dir {Path(name).name}), copy it here, and name that folder: model.name = '{Path(name).name}'"
+    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
+        raise MissingError(f"{what} is not on this machine and the hub cannot be reached; {where}")
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS), etag_timeout=SECONDS))
+    except Exception as error:
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MissingError(f"{what} is not on this machine and the hub does not give it ({said[:160]}); check the name, or {where}") from None
+
+
+def _reachable(endpoint: str) -> bool:
+    """Whether something listens there, within seconds. Behind a proxy only the download itself can tell."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(endpoint)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _checked(folder: Path, name: str) -> Path:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} is no model: it has no config.json")
+    if not any(folder.glob("*.safetensors")):
+        pickles = ", ".join(sorted(p.name for p in folder.glob("*.bin"))) or "no weights at all"
+        raise InputError(
+            f"'{name}' has no safetensors weights ({pickles}), and pickles are never loaded; give a revision that has them "
+            f"(the hub's converter offers one as revision = 'refs/pr/N'), or convert the folder yourself"
+        )
+    return folder
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Digests of a model's files, to tell when a folder was changed under finished work."""
+    return {path.name: files.digest(path) for pattern in PATTERNS for path in sorted(folder.glob(pattern))}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' own progress bars and reports off the screen, which belongs to the CLI."""
+    from transformers.utils import logging as theirs
+
+    before: Any = theirs.get_verbosity()
+    bars = theirs.is_progress_bar_enabled()
+    theirs.set_verbosity_error()
+    theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        theirs.set_verbosity(before)
+        if bars:
+            theirs.enable_progress_bar()

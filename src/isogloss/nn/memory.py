@@ -1,0 +1,34 @@
+"""How much memory training takes, said before the weights are read."""
+
+from __future__ import annotations
+
+import os
+
+FLOAT = 4
+
+
+def needed(n_all: int, n_trained: int) -> dict[str, int]:
+    """Bytes by what they are for: weights, gradients, optimizer; activations come on top and depend on the batch.
+
+    >>> needed(10, 4)
+    {'weights': 40, 'gradients': 16, 'optimizer': 32}
+    """
+    return {"weights": FLOAT * n_all, "gradients": FLOAT * n_trained, "optimizer": 2 * FLOAT * n_trained}
+
+
+def available() -> int | None:
+    """Bytes of memory that are free on this machine; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def sentence(n_all: int, n_trained: int) -> str:
+    """
+    >>> sentence(278_000_000, 7_000_000)
+    '278.0 M parameters, 7.0 M trained: 1.11 GB of weights, 0.03 GB of gradients, 0.06 GB of optimizer, 1.20 GB in all before activations'
+    """
+    parts = needed(n_all, n_trained)
+    listed = ", ".join(f"{n_bytes / 1e9:.2f} GB of {what}" for what, n_bytes in parts.items())
+    return f"{n_all / 1e6:.1f} M parameters, {n_trained / 1e6:.1f} M trained: {listed}, {sum(parts.values()) / 1e9:.2f} GB in all before activations"

@@ -1,0 +1,70 @@
+"""TextModel: a transformers model together with what it needs to read text; what families load and the loop trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+# Names under which configurations of transformers keep their dropouts.
+DROPOUTS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "classifier_dropout_prob", "dropout",
+    "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout", "pooler_dropout", "cls_dropout",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a family needs to begin with, beside its knobs.
+
+    `texts` gives the train texts (a tokenizer may be trained on them); what is made from them is kept in `folder`, so
+    that a resumed run begins with the same. `loading` is what methods ask of `from_pretrained`. With `skeleton` the
+    weights are not read: the parameters are there to be counted, on the device "meta".
+    """
+
+    labels: tuple[str, ...]
+    folder: Path
+    texts: Callable[[], Sequence[str]]
+    locate: Callable[[str], Path]
+    seed: int
+    dropout: float | None = None
+    loading: Mapping[str, Any] = field(default_factory=dict)
+    skeleton: bool = False
+
+
+class TextModel(nn.Module):
+    """`net`, a transformers model with its head; its `tokenizer`; `labels` in the order of the logits; `facts` for the card.
+
+    `max_length`: tokens that it can read, special ones included.
+    """
+
+    def __init__(self, net: Any, tokenizer: Any, labels: Sequence[str], max_length: int, facts: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.net, self.tokenizer = net, tokenizer
+        self.labels, self.max_length, self.facts = tuple(labels), max_length, dict(facts)
+
+    def forward(self, **inputs: torch.Tensor) -> Any:
+        return self.net(**inputs)
+
+    @property
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def set_dropout(config: Any, share: float | None) -> None:
+    """Set every dropout of a configuration; None leaves them as they are."""
+    if share is not None:
+        for name in DROPOUTS:
+            if hasattr(config, name):
+                setattr(config, name, share)
+
+
+def n_parameters(model: nn.Module) -> tuple[int, int]:
+    """How many parameters there are, and how many of them are trained."""
+    every = {id(p): p for p in model.parameters()}.values()
+    return sum(p.numel() for p in every), sum(p.numel() for p in every if p.requires_grad)
