@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isogloss.core import files
-from isogloss.core import lang as lang_table
 from isogloss.core.errors import DataError, PlaceError
+from isogloss.core.lang import Resolved, resolve
 from isogloss.core.readers import Broken, RawFile, rows
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("id", "lang", "variety", "split", "source", "license", "group", "text")
 SPLITS = ("train", "dev", "test")
+# Characters of one text. More is a book, not an example, and steps need many times its size in memory.
+MAX_TEXT = 1_000_000
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "dev": "dev", "development": "dev", "valid": "dev", "validation": "dev", "val": "dev",
@@ -62,39 +64,69 @@ class Rejected:
     lang: str | None
     raw: str
 
+    def __post_init__(self) -> None:
+        for name in ("reason", "raw"):  # both may quote what is no text
+            object.__setattr__(self, name, sound(getattr(self, name)))
 
-def read(raw: RawFile, fields: Fields) -> Iterator[dict[str, str | None] | Rejected]:
+
+@dataclass(frozen=True)
+class Noted:
+    """What was assumed of a code for a language that the data uses; once for each code of a file."""
+
+    code: str
+    note: str
+
+
+def read(raw: RawFile, fields: Fields) -> Iterator[dict[str, str | None] | Rejected | Noted]:
     """Read one raw file to corpus rows; rows that cannot be used come as Rejected, in their place."""
     needed = None if raw.format in ("text", "json", "jsonl") else fields.theirs("text")
-    for line, value in rows(raw, needed):
+    wanted = {fields.theirs(name) for name in (*COLUMNS, *fields.task_fields, *fields.keep)}
+    seen: set[str] = set()
+    for line, value in rows(raw, needed, wanted):
         origin = f"{raw.shown}:{line}"
         if isinstance(value, Broken):
-            yield Rejected(origin, value.reason, None, value.raw[:500])
+            yield Rejected(origin, value.reason, None, value.raw)
             continue
         row = _row(value, raw, fields, origin)
+        code = _given(value, raw, fields, "lang")
         if isinstance(row, str):
-            lang = value.get(fields.theirs("lang")) or raw.given.get("lang")
             shown = json.dumps(value, ensure_ascii=True, default=str)[:500]
-            yield Rejected(origin, row, str(lang)[:40] if lang is not None else None, shown)
-        else:
-            yield row
+            yield Rejected(origin, row, _tag_of(code), shown)
+            continue
+        if code is not None and code not in seen:
+            seen.add(code)
+            found = _resolve(str(code).strip())
+            if isinstance(found, Resolved) and found.note:
+                yield Noted(str(code), found.note)
+        yield row
+
+
+def _given(value: Mapping[str, Any], raw: RawFile, fields: Fields, name: str) -> Any:
+    """What a row says under our name for a column, else what its file or its place says."""
+    found = value.get(fields.theirs(name))
+    return raw.given.get(name) if _missing(found) else found
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
 def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) -> dict[str, str | None] | str:
     """A corpus row, or the reason why there is none."""
 
     def get(name: str) -> Any:
-        found = value.get(fields.theirs(name))
-        return raw.given.get(name) if found is None else found
+        return _given(value, raw, fields, name)
 
-    text = get("text")
+    text = value.get(fields.theirs("text"))
     if text is None:
         return _no_text(value, fields)
     if not isinstance(text, str):
-        return f"text is a {type(text).__name__}, not a string"
+        return f"text is no string: {type(text).__name__}"
     if "\x00" in text:
         return "NUL byte in the text"
-    if re.search(r"[\ud800-\udfff]", text):
+    if len(text) > MAX_TEXT:
+        return f"text of more than {MAX_TEXT:,} characters: {len(text):,}"
+    if not text.isascii() and re.search(r"[\ud800-\udfff]", text):
         return "half a character (lone surrogate) in the text"
     if not text.strip():
         return "empty text"
@@ -104,12 +136,9 @@ def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) ->
         return lang
     row["lang"], row["variety"] = lang
     split = get("split")
-    if split is not None and str(split).strip():
-        row["split"] = SPLIT_NAMES.get(str(split).strip().lower())
-        if row["split"] is None:
-            return f"unknown split '{_clip(split)}'; known: train, dev, test"
-    else:
-        row["split"] = None
+    row["split"] = None if split is None else SPLIT_NAMES.get(str(split).strip().lower())
+    if split is not None and row["split"] is None:
+        return f"unknown split '{_clip(split)}'; known: train, dev, test"
     for name in fields.task_fields:
         filled = _scalar(get(name))
         if filled is None:
@@ -132,37 +161,47 @@ def _no_text(value: Mapping[str, Any], fields: Fields) -> str:
 
 
 def _lang(value: Any, fields: Fields) -> tuple[str | None, str | None] | str:
-    if value is None or not str(value).strip():
+    if value is None:
         return (None, None) if fields.detect else "no language"
     found = _resolve(str(value).strip())
     if isinstance(found, str):
         return found
-    if fields.langs is not None and found[0] not in fields.langs:
-        return f"language not in the recipe: {found[0]}"
-    return found
+    if fields.langs is not None and found.tag not in fields.langs:
+        return f"language not in the recipe: {found.tag}"
+    return found.tag, found.variety
 
 
 @lru_cache(maxsize=4096)
-def _resolve(code: str) -> tuple[str, str | None] | str:
+def _resolve(code: str) -> Resolved | str:
+    """What a code means, or the reason why it means nothing."""
     try:
-        resolved = lang_table.resolve(code)
+        return resolve(code)
     except DataError:
         return f"unknown language '{_clip(code)}'"
-    return resolved.tag, resolved.variety
+
+
+def _tag_of(code: Any) -> str | None:
+    """The tag under which a row that is set aside is counted; what cannot be read is counted as it stands."""
+    found = None if code is None else _resolve(str(code).strip())
+    return found.tag if isinstance(found, Resolved) else _scalar(_clip(code)) if code is not None else None
 
 
 def _scalar(value: Any) -> str | None:
-    """A string for a scalar: true and 1 and 1.0 stay apart from each other as they were written."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    """A string for a scalar: 1 and 1.0 are one value, as tables write the one for the other; true stays "true"."""
+    if _missing(value):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-    text = str(value).strip()
-    return re.sub(r"[\ud800-\udfff\x00]", "\ufffd", text)
+        return sound(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str))
+    return sound(str(value).strip())
+
+
+def sound(text: str) -> str:
+    """`text` without half characters and NUL, which no file of ours could hold."""
+    return text if text.isascii() and "\x00" not in text else re.sub(r"[\ud800-\udfff\x00]", "\ufffd", text)
 
 
 def _clip(value: Any) -> str:

@@ -4,7 +4,8 @@
     ├── InputError           2   the recipe, the input or the place is wrong; the user can mend it
     │   ├── RecipeError      2   ... in the recipe: file, line, key, nearest right name
     │   ├── DataError        2   ... in the data
-    │   ├── PlaceError       2   ... with the disk, a folder, a lock, a damaged file
+    │   ├── PlaceError       2   ... with the disk, a folder, a lock
+    │   │   └── DamagedError 2   ... with a file of our own that is missing or damaged
     │   ├── StaleError       2   ... the recipe or the data changed under finished work: `--again`
     │   └── MissingError     2   ... an extra, a model or a file that is not here
     ├── Refused              1   a gate refused; the reasons are in the message
@@ -47,7 +48,11 @@ class DataError(InputError):
 
 
 class PlaceError(InputError):
-    """The disk, a folder, a lock or one of our own files is not as it must be."""
+    """The disk, a folder, a lock or a file of our own is not as it must be."""
+
+
+class DamagedError(PlaceError):
+    """A file of our own is missing, or is not what we wrote."""
 
 
 class StaleError(InputError):

@@ -9,10 +9,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isogloss.core.errors import PlaceError
+from isogloss.core.errors import DamagedError, PlaceError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +62,8 @@ def place_sentence(error: OSError, path: Path | str | None = None) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk that holds {where} is full; nothing was lost: free some space and repeat the command"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return f"{where} cannot be written or read here ({os.strerror(error.errno)}); choose another folder or change its permissions"
+        why = os.strerror(error.errno)
+        return f"{where} cannot be read or written here ({why}); choose another folder or change its permissions"
     if error.errno == errno.ENOENT:
         return f"{where} does not exist"
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
@@ -86,35 +88,46 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
         frame.write_parquet(temporary, compression="zstd")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of our own. Raises PlaceError when it is missing or damaged."""
-    return read_own(path, lambda p: json.loads(p.read_text(encoding="utf-8")))
+AGAIN = "repeat the stage that makes it with --again"
+
+
+def read_json(path: Path, remedy: str = AGAIN) -> Any:
+    """Read a JSON file of our own. Raises DamagedError, with what would help, when it is missing or damaged."""
+    return read_own(path, lambda p: json.loads(p.read_text(encoding="utf-8")), remedy)
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
-    """Read a Parquet file of our own. Raises PlaceError when it is missing or damaged."""
+    """Read a Parquet file of our own. Raises DamagedError when it is missing or damaged."""
     import polars as pl
 
     return read_own(path, lambda p: pl.read_parquet(p, columns=columns, memory_map=False))
 
 
-def read_own(path: Path, read: Callable[[Path], Any]) -> Any:
-    """Read a file of our own with `read`. Raises PlaceError when it is missing or damaged."""
+def read_own(path: Path, read: Callable[[Path], Any], remedy: str = AGAIN) -> Any:
+    """Read a file of our own with `read`. Raises DamagedError, with what would help, when that fails."""
     if not path.is_file():
-        raise PlaceError(f"{path} is missing; repeat the stage that makes it with --again")
+        raise DamagedError(f"{path} is missing; {remedy}")
     try:
         return read(path)
     except PermissionError as error:
         raise PlaceError(place_sentence(error, path)) from None
+    except MemoryError:
+        raise
     except Exception as error:
-        raise PlaceError(
-            f"{path} is damaged ({type(error).__name__}); repeat the stage that makes it with --again"
-        ) from error
+        raise DamagedError(f"{path} is damaged ({type(error).__name__}); {remedy}") from None
 
 
 def digest(path: Path) -> str:
     """BLAKE2b of a file's bytes, 32 hex digits."""
-    with place_errors(path), path.open("rb") as handle:
+    with place_errors(path):
+        stat = path.stat()
+        return _digest(path, (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, stamp: tuple[int, ...]) -> str:
+    """Once a process for each state of a file: stages check what earlier ones made again and again."""
+    with path.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 

@@ -21,7 +21,7 @@ from isogloss.core.errors import RecipeError, nearest
 # kind -> the functions whose keyword-only arguments are knobs; the names every part of the kind must define.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "steps": (("apply", "summarise", "decide"), ("apply",)),
-    "tasks": (("labels", "encode", "loss", "decode"), ("FIELDS", "METRICS", "HEADLINE", "labels")),
+    "tasks": (("labels", "encode", "collate", "loss", "decode"), ("FIELDS", "METRICS", "HEADLINE", "labels")),
     "families": (("load", "fit"), ("BLOCKS", "read", "predict")),
     "methods": (("apply", "loading", "penalty"), ("apply",)),
     "mixes": (("order",), ("order",)),
@@ -100,7 +100,10 @@ class Part:
         except ValidationError as error:
             first = error.errors()[0]
             knob = str(first["loc"][0])
-            if first["type"] == "missing":
+            inner = ".".join(str(step) for step in first["loc"])
+            if inner != knob:
+                message = f"{self.kind} part '{self.name}': {inner}: {first['msg'][0].lower()}{first['msg'][1:]}"
+            elif first["type"] == "missing":
                 message = f"{self.kind} part '{self.name}' needs the knob '{knob}' ({type_name(self.knobs[knob].type)})"
             else:
                 message = (

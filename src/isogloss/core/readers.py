@@ -179,7 +179,8 @@ def _raw(path: Path, shown: str, format: str | None, encoding: str, whole: bool,
         raise DataError(
             f"{shown}: unknown file ending; say format = {', '.join(map(repr, dict.fromkeys(ENDINGS.values())))}"
         )
-    return RawFile(path, kind, shown, encoding, whole and kind == "text", given)
+    named = shown.encode("utf-8", "replace").decode()  # a file's name may be no text
+    return RawFile(path, kind, named, encoding, whole and kind == "text", given)
 
 
 # -- rows -------------------------------------------------------------------------------------------------------
@@ -312,7 +313,7 @@ def _json(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
     Behind a broken value the next line that begins with an object is looked for.
     """
     decode = json.JSONDecoder().raw_decode
-    text, at, line, ended = "", 0, 1, False
+    text, at, line, ended, opened = "", 0, 1, False, False
 
     def more() -> bool:
         nonlocal text, at, ended
@@ -328,13 +329,15 @@ def _json(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
     more()
     while True:
         skip(re.compile(r"[\s,\]]*").match(text, at).end())  # type: ignore[union-attr]
-        if line == 1 and text[at : at + 1] == "[":
-            skip(at + 1)
-            continue
         if at == len(text):
             if more():
                 continue
             return
+        if not opened and text[at] == "[":
+            opened = True
+            skip(at + 1)
+            continue
+        opened = True
         fault = None
         try:
             value, end = decode(text, at)
@@ -356,7 +359,7 @@ def _json(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
         yield line, Broken(fault, text[at : at + SHOWN])
         start = re.compile(r"\n\s*(?=\{)")
         while not (found := start.search(text, at)):
-            skip(len(text))
+            skip(max(at, len(text.rstrip())))  # a line break at the end may stand before an object
             if not more():
                 return
         skip(found.end())
@@ -372,11 +375,13 @@ def _csv(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
 
     def record(delimiter: str, width: int | None) -> tuple[int, str | Broken] | None:
         """The next logical record; a quote that is never closed costs the line that opened it, not the rest."""
-        while (item := take()) is not None and item[1] == "":
+        while (item := take()) is not None and isinstance(item[1], str) and not item[1].strip():
             pass
-        if item is None or isinstance(item[1], Broken):
-            return item
+        if item is None:
+            return None
         number, text = item
+        if isinstance(text, Broken):
+            return number, text
         span: list[tuple[int, str | Broken]] = []
         size, inside = len(text), _ends_inside(text, delimiter, False)
         while inside and len(span) < MAX_QUOTED_LINES and size < MAX_LINE and (following := take()) is not None:

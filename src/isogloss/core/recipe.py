@@ -22,6 +22,7 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -159,8 +160,25 @@ class Data(Section):
         return value
 
 
+class Stop(Section):
+    """When training ends before its last step."""
+
+    on: Literal["mean", "worst"] = Field(
+        "mean", description="which dev score must rise: the mean over languages, or that of the worst tenth of them"
+    )
+    patience: Annotated[int, Field(ge=1)] = Field(3, description="evaluations without a better score before it stops")
+
+
+class Keep(Section):
+    """What every language must keep; else training goes back to the best checkpoint and on at half the rate."""
+
+    drop_at_most: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        description="how far a language's dev score may fall below that of the best checkpoint (paired interval)"
+    )
+
+
 class Train(Section):
-    """How the model is trained, whatever its family."""
+    """How the model is trained. `langs`, `mix` and `weights` are for every family; the rest is for the training loop."""
 
     langs: Annotated[list[Tag], Field(min_length=1)] | None = Field(
         None, description="languages whose train rows are used; the others are only scored (zero-shot). Default: all"
@@ -169,6 +187,37 @@ class Train(Section):
     weights: Literal["none", "global", "by_lang"] = Field(
         "none", description="class weights: none, over all rows, or computed inside each language"
     )
+    methods: list[Slot] = Field([Use(use="full")], description="what is trained of the model, in order")
+    steps: Annotated[int, Field(ge=1)] | None = Field(None, description="optimizer steps; a kill and resume change nothing")
+    epochs: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="rows to see, in sizes of the corpus; default 5 where neither steps nor budget.seconds is given"
+    )
+    batch: Annotated[int, Field(ge=1)] = Field(32, description="rows in one optimizer step, over all processes")
+    accumulate: Annotated[int, Field(ge=1)] = Field(1, description="parts in which a process takes its rows of a step")
+    lr: Annotated[float, Field(gt=0, lt=1)] = Field(2e-5, description="highest learning rate of AdamW")
+    warmup: Share = Field(0.06, description="share of the steps in which the rate rises to lr; then it falls to 0, linearly")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="decay of weights, not of biases and norms")
+    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of the gradient of a step")
+    dropout: Share | None = Field(None, description="every dropout of the model; default: as its configuration has them")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 where an accelerator has it, else fp32; fp16 is scaled and needs CUDA"
+    )
+    eval_every: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="steps between evaluations on dev, each with a checkpoint; default: ten a run"
+    )
+    stop: Stop | None = Field(None, description="end early, e.g. {on = 'worst', patience = 3}")
+    keep: Keep | None = Field(None, description="protect every language, e.g. {drop_at_most = 0.02}")
+    retain: Annotated[int, Field(ge=1)] = Field(2, description="checkpoints kept beside the best one, the newest ones")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Train:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"steps = {self.steps} and epochs = {self.epochs:g} are two lengths; give one")
+        return self
+
+
+# Keys of [train] that only the training loop reads.
+LOOP_KEYS = tuple(name for name in Train.model_fields if name not in ("langs", "mix", "weights"))
 
 
 class Evaluate(Section):
@@ -230,6 +279,14 @@ class Recipe(Section):
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _notes: tuple[str, ...] = PrivateAttr(default=())
 
+    @model_serializer(mode="wrap")
+    def _without_loop(self, handler: Any) -> dict[str, Any]:
+        """Leave out what a family that fits itself does not read, so that what is stored can be read again."""
+        value: dict[str, Any] = handler(self)
+        if isinstance(value.get("train"), dict) and not self.loops:
+            value["train"] = {key: item for key, item in value["train"].items() if key not in LOOP_KEYS}
+        return value
+
     @field_validator("langs")
     @classmethod
     def _no_twice(cls, value: list[str] | str) -> list[str] | str:
@@ -264,6 +321,18 @@ class Recipe(Section):
     @property
     def family(self) -> Bound:
         return self.bound(self.model, "families")
+
+    @property
+    def methods(self) -> list[Bound]:
+        return [self.bound(slot, "methods") for slot in self.train.methods]
+
+    @property
+    def loops(self) -> bool:
+        """Whether the family is trained by the loop; otherwise it fits itself."""
+        try:
+            return not parts.load("families", self.model.use).has("fit")
+        except RecipeError:
+            return True
 
     @property
     def the_task(self) -> Bound:
@@ -502,13 +571,16 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
 
     def bind(slot: Use, kind: str, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
         try:
-            recipe.bound(slot, kind)
+            bound = recipe.bound(slot, kind)
+            if bound.part.has("check"):
+                bound("check")
         except RecipeError as error:
             yield ([*path, error.key] if error.key else path), str(error)
 
     yield from bind(recipe.task, "tasks", ["task"])
     yield from bind(recipe.model, "families", ["model"])
     yield from bind(recipe.train.mix, "mixes", ["train", "mix"])
+    yield from _loop_problems(recipe)
     for i, slot in enumerate(recipe.data.steps):
         yield from bind(slot, "steps", ["data", "steps", i])
     if isinstance(recipe.langs, list):
@@ -530,6 +602,31 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
             )
     for i, gate in enumerate(recipe.gate):
         yield from _gate_problems(gate, ["gate", i], known)
+
+
+def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
+    """Options of the training loop, where there is a loop; methods that do not go together."""
+    family = parts.load("families", recipe.model.use)
+    if not recipe.loops:
+        for key in LOOP_KEYS:
+            if key in recipe.train.model_fields_set:
+                yield ["train", key], f"the family '{family.name}' fits itself, and has no use for options of the training loop"
+        return
+    names = [slot.use for slot in recipe.train.methods]
+    for i, slot in enumerate(recipe.train.methods):
+        path: list[str | int] = ["train", "methods", i]
+        if not family.constant("BLOCKS"):
+            yield path, f"the family '{family.name}' has no blocks, which methods work on"
+        try:
+            bound = recipe.bound(slot, "methods")
+        except RecipeError as error:
+            yield ([*path, error.key] if error.key else path), str(error)
+            continue
+        for other in bound.part.constant("EXCLUDES", ()):
+            if other in names:
+                yield path, f"the method '{slot.use}' cannot be combined with '{other}'"
+        if names.index(slot.use) != i:
+            yield path, f"the method '{slot.use}' stands twice"
 
 
 def _gate_problems(

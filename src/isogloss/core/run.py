@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isogloss.core import files
-from isogloss.core.errors import PlaceError, StaleError
+from isogloss.core.errors import DamagedError, PlaceError, StaleError
 
 # Versions of what our own files look like. A change here makes finished work stale; library versions do not.
 FORMATS = {"prepare": 1, "train": 1, "evaluate": 1}
@@ -75,9 +76,9 @@ class Run:
         files.write_json(self.path("stamps", f"{stage}.json"), value)
 
     def stamped(self, stage: str) -> dict[str, Any] | None:
-        """The stamp of a finished stage, or None."""
+        """The stamp of a finished stage, or None. Raises DamagedError when it cannot be read."""
         path = self.path("stamps", f"{stage}.json")
-        return files.read_json(path) if path.is_file() else None
+        return files.read_own(path, _read_stamp) if path.is_file() else None
 
     def unstamp(self, stage: str) -> None:
         files.remove(self.path("stamps", f"{stage}.json"))
@@ -114,11 +115,9 @@ class Run:
         for name, (size, digest) in stamp["made"].items():
             path = self.path(name)
             if not path.is_file():
-                raise PlaceError(f"{path} is missing, which '{stamp['stage']}' had made; repeat it with --again")
+                raise DamagedError(f"{path} is missing, which '{stamp['stage']}' had made; repeat it with --again")
             if path.stat().st_size != size or files.digest(path) != digest:
-                raise PlaceError(
-                    f"{path} is damaged or was changed after '{stamp['stage']}' made it; repeat it with --again"
-                )
+                raise DamagedError(f"{path} is damaged, or changed since '{stamp['stage']}'; repeat it with --again")
 
     def stale(self, stage: str, changed: Iterable[str]) -> StaleError:
         """The refusal to go on from, or to overwrite, work that was made from something else."""
@@ -126,7 +125,7 @@ class Run:
         more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
         return StaleError(
             f"{self.folder} holds finished '{stage}' work made from something else ({'; '.join(shown[:5])}{more}); "
-            f"give the recipe another name, or repeat with --again to replace it"
+            f"give the recipe another name, or replace that work: isogloss {stage} RECIPE --again"
         )
 
     # -- the recipe and the ledger of what it cost --------------------------------------------------------------
@@ -145,7 +144,16 @@ class Run:
     def cost(self) -> dict[str, float]:
         """Seconds by stage, over all sittings."""
         path = self.path("cost.json")
-        return dict(files.read_json(path)) if path.is_file() else {}
+        return files.read_own(path, _read_cost, "remove it and repeat the command") if path.is_file() else {}
+
+
+def _read_stamp(path: Path) -> dict[str, Any]:
+    stamp = json.loads(path.read_text(encoding="utf-8"))
+    return {**stamp, **{name: stamp[name] for name in ("stage", "format", "reads", "made", "facts", "versions")}}
+
+
+def _read_cost(path: Path) -> dict[str, float]:
+    return {str(stage): float(seconds) for stage, seconds in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def _lock(descriptor: int) -> None:
@@ -170,13 +178,18 @@ def _changed(old: Any, new: Any, path: str = "") -> Iterator[str]:
                 yield f"{inner} is gone"
             else:
                 yield from _changed(old[name], new[name], inner)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _changed(before, after, f"{path}.{i}")
+    elif old != new and all(isinstance(value, str) and re.fullmatch("[0-9a-f]{16,}", value) for value in (old, new)):
+        yield f"{path} has other contents"
     elif old != new:
         yield f"{path}: {_short(old)} → {_short(new)}"
 
 
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def versions() -> dict[str, str]:

@@ -72,3 +72,21 @@ def apart(points: Sequence[tuple[float, float]], distance: float, rounds: int = 
         if not moved:
             break
     return [(min(WIDTH - 6.0, max(6.0, x)), min(HEIGHT - 6.0, max(6.0, y))) for x, y in placed]
+
+
+def frame(points: Sequence[tuple[float, float]], margin: float = 30.0) -> tuple[float, float, float, float]:
+    """The part of the map to show, x, y, width, height: what holds the points, a third of the world at least.
+
+    >>> frame([]), frame([(0.0, 0.0), (960.0, 420.0)])
+    ((0.0, 0.0, 960.0, 420.0), (0.0, 0.0, 960.0, 420.0))
+    """
+    if not points:
+        return 0.0, 0.0, float(WIDTH), float(HEIGHT)
+    xs, ys = zip(*points, strict=True)
+    shape = WIDTH / HEIGHT
+    w = max(WIDTH / 3, max(xs) - min(xs) + 2 * margin, shape * (max(ys) - min(ys) + 2 * margin))
+    w = min(float(WIDTH), w)
+    h = w / shape
+    x = min(WIDTH - w, max(0.0, (max(xs) + min(xs) - w) / 2))
+    y = min(HEIGHT - h, max(0.0, (max(ys) + min(ys) - h) / 2))
+    return x, y, w, h

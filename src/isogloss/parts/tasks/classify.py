@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    import torch
+    from torch import nn
+
+    from isogloss.nn.model import TextModel
 
 FIELDS = ("label",)
 METRICS = ("accuracy", "macro_f1", "precision", "recall", "log_loss", "calibration_error", "consistency")
@@ -25,3 +33,46 @@ def labels(train: pl.DataFrame, *, labels: tuple[str, ...] = ()) -> tuple[str, .
     ('no', 'yes')
     """
     return tuple(labels) or tuple(sorted(train["label"].unique().to_list()))
+
+
+def encode(
+    model: TextModel, frame: pl.DataFrame, labels: Sequence[str], *, max_length: Annotated[int, Field(ge=4)] = 512
+) -> list[dict[str, Any]]:
+    """Rows for `collate`: `ids`, `target` (-1 for a label that is not in `labels`), and whether the text was `cut`.
+
+    Knobs:
+        max_length: tokens that are read of a text, special ones included, where the model can read as many.
+    """
+    from isogloss.nn.batches import token_ids
+
+    ids, cut = token_ids(model, frame["text"].to_list(), max_length)
+    code = {label: i for i, label in enumerate(labels)}
+    targets = [code.get(label, -1) for label in frame["label"].to_list()]
+    return [{"ids": i, "target": t, "cut": bool(c)} for i, t, c in zip(ids, targets, cut, strict=True)]
+
+
+def collate(model: TextModel, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A batch of encoded rows: `inputs` of the model (B, T), and `target (B,)`."""
+    import torch
+
+    from isogloss.nn.batches import padded
+
+    inputs = padded(model, [row["ids"] for row in rows])
+    target = torch.tensor([row["target"] for row in rows], device=inputs["input_ids"].device)
+    return {"inputs": inputs, "target": target}
+
+
+def loss(model: nn.Module, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """`loss_B`, the cross-entropy of each row in nats, and `n_B`, its units: a row is one."""
+    import torch
+
+    logits = model(**batch["inputs"]).logits.float()
+    loss_B = torch.nn.functional.cross_entropy(logits, batch["target"], reduction="none")
+    return loss_B, torch.ones_like(loss_B)
+
+
+def decode(logits: np.ndarray) -> np.ndarray:
+    """Probabilities `(N, C)` float64 of logits `(N, C)`."""
+    from isogloss.nn.answer import probabilities
+
+    return probabilities(logits)
