@@ -9,6 +9,7 @@ one SVG path with relative coordinates.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -106,7 +107,7 @@ def path(topology: dict[str, Any]) -> str:
         tenths = [(round(x * 10), round(y * 10)) for x, y in points]
         moves = [
             f"{(bx - ax) / 10:g} {(by - ay) / 10:g}"
-            for (ax, ay), (bx, by) in zip(tenths, tenths[1:], strict=False)
+            for (ax, ay), (bx, by) in itertools.pairwise(tenths)
             if (ax, ay) != (bx, by)
         ]
         found.append(f"M{tenths[0][0] / 10:g} {tenths[0][1] / 10:g}l{' '.join(moves[:-1])}z".replace(" -", "-"))

@@ -1,7 +1,7 @@
 """Write docs/reference/recipe.md and docs/reference/cli.md from the code.
 
-    python tools/make_reference.py            # write
-    python tools/make_reference.py --check    # compare; exit code 1 when a page is stale (CI runs this)
+python tools/make_reference.py            # write
+python tools/make_reference.py --check    # compare; exit code 1 when a page is stale (CI runs this)
 """
 
 from __future__ import annotations

@@ -103,13 +103,15 @@ def train(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: A
 
 
 @app.command()
-def evaluate(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), as_json: AsJson = False) -> None:
+def evaluate(
+    recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False
+) -> None:
     """Score the model and its baselines by language (after train, where that is not done)."""
-    _advance(recipe, "evaluate", sets, runs, False, as_json)
+    _advance(recipe, "evaluate", sets, runs, again, as_json)
 
 
 def _advance(recipe: str, upto: str, sets: list[str] | None, runs: Path, again: bool, as_json: bool) -> None:
-    from isogloss.stages import chain, report
+    from isogloss.stages import chain
 
     made, where = chain.advance(recipe, upto, sets=sets or (), runs=runs, again=again, say=Screen())
     if upto in ("prepare", "train"):
@@ -117,6 +119,8 @@ def _advance(recipe: str, upto: str, sets: list[str] | None, runs: Path, again: 
         if as_json:
             _json({"run": str(where.folder), "stage": upto, **stamp["facts"]})
         return
+    from isogloss.stages import report
+
     summary = report.summary(made, where)
     if as_json:
         _json(summary)
@@ -225,7 +229,7 @@ def predict(
 ) -> None:
     """Answer new texts: one JSON line each, with label, confidence and language (with --json, one document)."""
     from isogloss.core import files
-    from isogloss.core.corpus import Rejected
+    from isogloss.core.corpus import Noted, Rejected
     from isogloss.stages import model
     from isogloss.stages.predict import predict_file
 
@@ -236,6 +240,9 @@ def predict(
     documents: list[Any] = []
     n_rejected = 0
     for item in predict_file(loaded, file, lang=lang, text=text):
+        if isinstance(item, Noted):
+            screen.note(item.note)
+            continue
         if isinstance(item, Rejected):
             n_rejected += 1
             if n_rejected <= 5:

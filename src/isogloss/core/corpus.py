@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isogloss.core import files
-from isogloss.core.errors import DataError, PlaceError
+from isogloss.core.errors import DamagedError, DataError
+from isogloss.core.files import sound
 from isogloss.core.lang import Resolved, resolve
 from isogloss.core.readers import Broken, RawFile, rows
 
@@ -156,7 +157,9 @@ def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) ->
 def _no_text(value: Mapping[str, Any], fields: Fields) -> str:
     name = fields.theirs("text")
     return (
-        f"{name} is null" if name in value else f"no '{name}' among its fields ({', '.join(map(str, list(value)[:8]))})"
+        f"{name} is null"
+        if name in value
+        else f"no text: '{name}' is not among its fields ({', '.join(map(str, list(value)[:8]))})"
     )
 
 
@@ -199,11 +202,6 @@ def _scalar(value: Any) -> str | None:
     return sound(str(value).strip())
 
 
-def sound(text: str) -> str:
-    """`text` without half characters and NUL, which no file of ours could hold."""
-    return text if text.isascii() and "\x00" not in text else re.sub(r"[\ud800-\udfff\x00]", "\ufffd", text)
-
-
 def _clip(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else text[:37] + "..."
@@ -224,7 +222,7 @@ class Corpus:
         import polars as pl
 
         if not self.shards:
-            raise PlaceError(f"{self.folder} has no shards; repeat: isogloss prepare RECIPE --again")
+            raise DamagedError(f"{self.folder} has no shards; repeat: isogloss prepare RECIPE --again")
         wanted = None if columns is None else list(dict.fromkeys([*columns, "split"]))
         parts = [files.read_parquet(p, wanted).filter(pl.col("split").is_in(splits)) for p in self.shards]
         whole = pl.concat(parts)

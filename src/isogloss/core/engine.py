@@ -4,10 +4,12 @@ results come in the order of the items, and memory is bounded by what one item n
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Protocol, TypeVar
 
-from isogloss.core.errors import IsoglossError
+from isogloss.core.errors import PlaceError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -37,19 +39,16 @@ class Local:
         executor = get_reusable_executor(
             max_workers=workers, timeout=60, initializer=_quiet_worker, initargs=(os.getpid(),)
         )
+        ahead = iter(items)
         # a few items ahead of the workers, so that a million shards do not wait in memory
-        waiting = [executor.submit(function, item) for item in items[: workers * 2]]
-        next_item = len(waiting)
+        waiting = deque(executor.submit(function, item) for item in islice(ahead, workers * 2))
         try:
-            for position in range(len(items)):
-                yield waiting[position].result()
-                waiting[position] = None  # type: ignore[call-overload]
-                if next_item < len(items):
-                    waiting.append(executor.submit(function, items[next_item]))
-                    next_item += 1
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(executor.submit(function, item) for item in islice(ahead, 1))
         except TerminatedWorkerError as error:
             executor.shutdown(wait=False, kill_workers=True)
-            raise IsoglossError(
+            raise PlaceError(
                 "a worker process was ended from outside, most likely for want of memory; "
                 "lower data.shard_bytes or close other programs, and repeat the command: finished shards are kept"
             ) from error

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -69,6 +70,11 @@ def place_sentence(error: OSError, path: Path | str | None = None) -> str:
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
         return f"{where}: {os.strerror(error.errno).lower()}"
     return f"{where}: {error.strerror or error}"
+
+
+def sound(text: str) -> str:
+    """`text` without half characters and NUL, which no file of ours could hold."""
+    return text if text.isascii() and "\x00" not in text else re.sub(r"[\ud800-\udfff\x00]", "\ufffd", text)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -196,7 +196,7 @@ def rows(raw: RawFile, needed: str | None = None, columns: Collection[str] | Non
             yield from _parquet(raw, needed, columns)
             return
         try:
-            with _open(raw) as handle:
+            with _binary(raw.path) as binary, _open(raw, binary) as handle:
                 yield from READERS[raw.format](handle, raw, needed)
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise DataError(f"{raw.shown} is not a whole gzip file ({error})") from None
@@ -206,9 +206,8 @@ def rows(raw: RawFile, needed: str | None = None, columns: Collection[str] | Non
             raise
 
 
-def _open(raw: RawFile) -> IO[str]:
+def _open(raw: RawFile, binary: Any) -> IO[str]:
     """The text of a file. Bytes that are no text become lone surrogates, so that one bad line costs one row."""
-    binary = _binary(raw.path)
     start = binary.peek(1 << 16)
     encoding = raw.encoding
     if start.startswith(codecs.BOM_UTF8):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -29,6 +30,7 @@ from pydantic import (
 from isogloss.core import lang as lang_table
 from isogloss.core import parts
 from isogloss.core.errors import DataError, RecipeError, nearest
+from isogloss.core.files import sound
 from isogloss.core.gate import parse_condition
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -47,16 +49,26 @@ def _tag(value: Any) -> Any:
 Tag = Annotated[str, BeforeValidator(_tag)]
 
 
+def _once(values: list[Any]) -> list[Any]:
+    twice = sorted({str(value) for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} stands twice")
+    return values
+
+
+Once = AfterValidator(_once)
+
+
 class Section(BaseModel):
     """A table of the recipe: frozen, no unknown keys, no silent conversions."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Use(Section):
     """A part and its knobs: `"lora"` or `{use = "lora", r = 8}`."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
 
     use: str
 
@@ -71,18 +83,26 @@ def _use(value: Any) -> Any:
 
 Slot = Annotated[Use, BeforeValidator(_use)]
 
+# Columns that the corpus or the predictions have, so that a kept column cannot be called so.
+OWN_COLUMNS = frozenset(
+    """id text label lang variety split source license group origin drop changed weight n_bytes
+    system pred probs confidence script family genus resource""".split()  # noqa: SIM905
+)
+
 
 class Source(Section):
     """One raw input: a file, a folder, or a pattern."""
 
-    path: str = Field(description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}")
+    path: Annotated[str, Field(min_length=1)] = Field(
+        description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}"
+    )
     format: Literal["jsonl", "json", "csv", "tsv", "parquet", "text"] | None = Field(
         None, description="how to read it; default: by the file's ending"
     )
     encoding: str = Field("utf-8", description="character encoding of text formats; a byte order mark overrides it")
     rows: Literal["files", "lines"] | None = Field(
         None,
-        description="plain text: one row a file (default for folders and patterns) or one row a line (default for one file)",
+        description="plain text: a row a file (default: folders and patterns) or a row a line (default: one file)",
     )
     lang: Tag | None = Field(None, description="language of every row that names none")
     split: Literal["train", "dev", "test"] | None = Field(None, description="split of every row that names none")
@@ -93,12 +113,10 @@ class Source(Section):
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, value: str) -> str:
-        import codecs
-
         try:
-            codecs.lookup(value)
-        except LookupError:
-            raise ValueError(f"there is no encoding '{value}'") from None
+            "".encode(value)
+        except (LookupError, ValueError):
+            raise ValueError(f"there is no text encoding '{value}'") from None
         return value
 
 
@@ -129,7 +147,9 @@ class Data(Section):
     columns: dict[Literal["id", "text", "label", "lang", "split", "source", "license", "group"], str] = Field(
         {}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}"
     )
-    keep: list[str] = Field([], description="further columns to carry to the report, e.g. ['dialect', 'domain']")
+    keep: Annotated[list[str], Once] = Field(
+        [], description="further columns to carry to the report, e.g. ['dialect', 'domain']"
+    )
     split: Split = Field(Split(dev=0.1, test=0.1), description="how rows without a split are dealt, by group")
     steps: list[Slot] = Field([], description="steps in order")
     shard_bytes: Annotated[int, Field(ge=10_000)] = Field(
@@ -139,24 +159,9 @@ class Data(Section):
     @field_validator("keep")
     @classmethod
     def _no_own_column(cls, value: list[str]) -> list[str]:
-        own = {
-            "id",
-            "text",
-            "label",
-            "lang",
-            "variety",
-            "split",
-            "source",
-            "license",
-            "group",
-            "origin",
-            "drop",
-            "pred",
-            "probs",
-        }
         for name in value:
-            if name in own:
-                raise ValueError(f"'{name}' is a column of isogloss and needs no keeping")
+            if name in OWN_COLUMNS or name.startswith("_"):
+                raise ValueError(f"'{name}' is a name that isogloss uses itself; rename the column")
         return value
 
 
@@ -188,17 +193,24 @@ class Train(Section):
         "none", description="class weights: none, over all rows, or computed inside each language"
     )
     methods: list[Slot] = Field([Use(use="full")], description="what is trained of the model, in order")
-    steps: Annotated[int, Field(ge=1)] | None = Field(None, description="optimizer steps; a kill and resume change nothing")
+    steps: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="optimizer steps; a kill and resume change nothing"
+    )
     epochs: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="rows to see, in sizes of the corpus; default 5 where neither steps nor budget.seconds is given"
+        None,
+        description="rows to see, in sizes of the corpus; default 5 where neither steps nor budget.seconds is given",
     )
     batch: Annotated[int, Field(ge=1)] = Field(32, description="rows in one optimizer step, over all processes")
     accumulate: Annotated[int, Field(ge=1)] = Field(1, description="parts in which a process takes its rows of a step")
     lr: Annotated[float, Field(gt=0, lt=1)] = Field(2e-5, description="highest learning rate of AdamW")
-    warmup: Share = Field(0.06, description="share of the steps in which the rate rises to lr; then it falls to 0, linearly")
+    warmup: Share = Field(
+        0.06, description="share of the steps in which the rate rises to lr; then it falls to 0, linearly"
+    )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="decay of weights, not of biases and norms")
     clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of the gradient of a step")
-    dropout: Share | None = Field(None, description="every dropout of the model; default: as its configuration has them")
+    dropout: Share | None = Field(
+        None, description="every dropout of the model; default: as its configuration has them"
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 where an accelerator has it, else fp32; fp16 is scaled and needs CUDA"
     )
@@ -223,14 +235,17 @@ LOOP_KEYS = tuple(name for name in Train.model_fields if name not in ("langs", "
 class Evaluate(Section):
     """What is measured, on which slices, beside which baselines."""
 
-    metrics: list[str] | None = Field(None, description="metrics; default: the task's")
-    slices: list[str] = Field(
+    metrics: Annotated[list[str], Field(min_length=1), Once] | None = Field(
+        None, description="metrics; default: the task's"
+    )
+    slices: Annotated[list[str], Once] = Field(
         ["script", "family", "resource"], description="slices beside language; kept columns may be named"
     )
     resamples: Annotated[int, Field(ge=200, le=100_000)] = Field(1000, description="bootstrap resamples")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
-    baselines: list[Literal["majority", "floor_lang", "floor_pooled", "source"]] = Field(
-        ["majority", "floor_lang", "floor_pooled", "source"], description="systems beside the model"
+    baselines: Annotated[list[Literal["majority", "floor_lang", "floor_pooled", "source", "untuned"]], Once] = Field(
+        ["majority", "floor_lang", "floor_pooled", "source", "untuned"],
+        description="systems beside the model; untuned: the model before training, where it has these labels already",
     )
     source: Tag | None = Field(
         None, description="language of the source-only baseline; default: the one with most train rows"
@@ -264,12 +279,12 @@ class Recipe(Section):
     """A whole recipe."""
 
     name: Name = Field(description="the run lies in runs/NAME/")
-    langs: Annotated[list[Tag], Field(min_length=1)] | Literal["all"] = Field(
+    langs: Annotated[list[Tag], Field(min_length=1), Once] | Literal["all"] = Field(
         "all", description="the languages of the project, or 'all' that the data has"
     )
     task: Slot = Field(Use(use="classify"), description="what is learned")
     model: Slot = Field(description="model family and its knobs")
-    seed: int = Field(17, description="seed of everything random")
+    seed: Annotated[int, Field(ge=0)] = Field(17, description="seed of everything random")
     data: Data
     train: Train = Train()  # type: ignore[call-arg]
     evaluate: Evaluate = Evaluate()  # type: ignore[call-arg]
@@ -285,15 +300,6 @@ class Recipe(Section):
         value: dict[str, Any] = handler(self)
         if isinstance(value.get("train"), dict) and not self.loops:
             value["train"] = {key: item for key, item in value["train"].items() if key not in LOOP_KEYS}
-        return value
-
-    @field_validator("langs")
-    @classmethod
-    def _no_twice(cls, value: list[str] | str) -> list[str] | str:
-        if isinstance(value, list):
-            twice = sorted({tag for tag in value if value.count(tag) > 1})
-            if twice:
-                raise ValueError(f"{', '.join(twice)} stands twice")
         return value
 
     # -- what the stages ask of it ------------------------------------------------------------------------------
@@ -419,14 +425,17 @@ def read(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{file} is a folder; a recipe is a TOML file") from None
     except UnicodeDecodeError as error:
         raise RecipeError(f"is not UTF-8 text (byte {error.start}); a recipe is a TOML file", file=file) from None
-    except OSError as error:
-        raise RecipeError(f"cannot be read: {error.strerror}", file=file) from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"cannot be read: {getattr(error, 'strerror', None) or error}", file=sound(str(file))
+        ) from None
     try:
         value = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         where = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = int(where[1]) if where else None
-        raise RecipeError(f"is not valid TOML: {str(error).split(' (at')[0]}", file=file, line=line) from None
+        why = "nested too deep" if isinstance(error, RecursionError) else str(error).split(" (at")[0]
+        raise RecipeError(f"is not valid TOML: {why}", file=file, line=line) from None
     return build(value, sets=sets, file=file, text=text, folder=file.resolve().parent)
 
 
@@ -439,12 +448,13 @@ def build(
     folder: Path | None = None,
 ) -> Recipe:
     """Make a checked recipe from a mapping (what TOML gives)."""
-    data = json.loads(json.dumps(value, default=str))
+    data = _plain_values(value)
     overridden = {_override(data, item) for item in sets}
 
-    def error_at(path: Sequence[str | int], message: str, key: str = "") -> RecipeError:
-        dotted = key or _dotted(path)
-        if any(dotted == name or dotted.startswith(name + ".") for name in overridden):
+    def error_at(path: Sequence[str | int], message: str) -> RecipeError:
+        path = _as_written(path, data)
+        dotted = _dotted(path)
+        if any(dotted == name or dotted.startswith(name + ".") or name.startswith(dotted + ".") for name in overridden):
             return RecipeError(f"--set {dotted}: {message}", key=dotted)
         line = line_of(text, path) if text else None
         return RecipeError(f"{dotted}: {message}" if dotted else message, file=file, line=line, key=dotted)
@@ -452,44 +462,70 @@ def build(
     try:
         recipe = Recipe.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        found = [error_at(*_explain(problem, data)) for problem in _relevant(error.errors())]
-        first = found[0]
-        message = "\n".join(dict.fromkeys(str(item) for item in found))
-        combined = RecipeError(message, key=first.key)
-        combined.file, combined.line = first.file, first.line
-        raise combined from None
+        raise _together([error_at(*_explain(problem)) for problem in _relevant(error.errors())]) from None
     recipe._folder = folder or Path.cwd()
     recipe._notes = tuple(_notes(data))
-    for path, message in _problems(recipe):
-        raise error_at(path, message)
+    problems = [error_at(path, message) for path, message in _problems(recipe)]
+    if problems:
+        raise _together(problems)
     return recipe
+
+
+def _plain_values(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping as TOML could have given it. Raises RecipeError for what TOML has not."""
+    try:
+        data = json.loads(json.dumps(value, default=str))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RecipeError(f"a recipe is made of tables, lists, strings and numbers ({error})") from None
+    if not isinstance(data, dict):
+        raise RecipeError(f"a recipe is a table of keys, got {type(value).__name__}")
+    return data
+
+
+def _together(problems: Sequence[RecipeError]) -> RecipeError:
+    """One error for all that is wrong, a line each; its place is the first one's."""
+    combined = RecipeError("\n".join(dict.fromkeys(map(str, problems))), key=problems[0].key)
+    combined.file, combined.line = problems[0].file, problems[0].line
+    return combined
+
+
+def _as_written(path: Sequence[str | int], data: Any) -> list[str | int]:
+    """`path` as far as the user wrote it: `model`, and not `model.use`, for `model = "ngram"`."""
+    for depth, step in enumerate(path):
+        if not isinstance(data, dict | list):
+            return list(path[:depth])
+        known = step in data if isinstance(data, dict) else isinstance(step, int) and step < len(data)
+        if not known:
+            break
+        data = data[step]  # type: ignore[index]
+    return list(path)
 
 
 def _override(data: dict[str, Any], item: str) -> str:
     key, sign, raw = item.partition("=")
     key = key.strip()
-    if not sign or not key:
-        raise RecipeError(f"--set takes key=value, got '{item}'")
-    try:
-        value = tomllib.loads(f"x = {raw.strip()}")["x"]
-    except tomllib.TOMLDecodeError:
-        value = raw.strip()  # a bare word is a string: --set train.weights=by_lang
+    if not sign or not all(key.split(".")):
+        raise RecipeError(f"--set takes key=value, got '{sound(item)}'")
     *above, last = key.split(".")
     place: Any = data
-    for name in above:
-        if isinstance(place, list):
-            place = place[_index(name, place, item)]
-            continue
-        inner = place.get(name)
-        if isinstance(inner, str):
-            inner = {"use": inner}  # `mix = "temperature"` and --set train.mix.tau=0.3
-        place[name] = inner if isinstance(inner, dict | list) else {}
-        place = place[name]
-    if isinstance(place, list):
-        place[_index(last, place, item)] = json.loads(json.dumps(value, default=str))
-    else:
-        place[last] = json.loads(json.dumps(value, default=str))
+    for depth, name in enumerate(above):
+        at: Any = _index(name, place, item) if isinstance(place, list) else name
+        inner = place[at] if isinstance(place, list) else place.get(at)
+        if isinstance(inner, str):  # `mix = "temperature"` and --set train.mix.tau=0.3
+            inner = {"path" if above[max(depth - 1, 0)] == "raw" else "use": inner}
+        place[at] = inner if isinstance(inner, dict | list) else {}
+        place = place[at]
+    place[_index(last, place, item) if isinstance(place, list) else last] = _set_value(sound(raw.strip()))
     return key
+
+
+def _set_value(raw: str) -> Any:
+    """What stands behind `=`, read as TOML; a bare word is a string: --set train.weights=by_lang."""
+    try:
+        read = tomllib.loads(f"x = {raw}")
+        return json.loads(json.dumps(read["x"], default=str)) if len(read) == 1 else raw
+    except (ValueError, RecursionError):
+        return raw
 
 
 def _index(name: str, place: list[Any], item: str) -> int:
@@ -505,30 +541,17 @@ def _relevant(problems: Sequence[Any]) -> list[Any]:
     )
 
 
-def _explain(problem: Mapping[str, Any], data: Any) -> tuple[list[str | int], str]:
+def _explain(problem: Mapping[str, Any]) -> tuple[list[str | int], str]:
     """Where in the recipe, and one sentence in our words."""
     path = [step for step in problem["loc"] if not (isinstance(step, str) and re.search(r"[\[\]()]", step))]
-    kind, message = problem["type"], str(problem["msg"])
-    if kind == "extra_forbidden":
-        known = _keys_at(path[:-1])
-        return path, f"there is no such key{nearest(str(path[-1]), known)}"
+    kind = problem["type"]
     if kind == "missing":
         return path, "is required and not given"
-    given = problem.get("input")
-    shown = json.dumps(given, ensure_ascii=False, default=str)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    if kind == "value_error":
-        return path, f"{message.removeprefix('Value error, ')} (got {shown})"
-    if kind == "literal_error":
-        options = [option.strip(" '") for option in re.split(r",| or ", str(problem["ctx"]["expected"]))]
-        hint = nearest(given, options) if isinstance(given, str) else f"; known: {', '.join(options)}"
-        return path, f"got {shown}{hint}"
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return path, f"takes a table, got {shown}"
-    message = re.sub(r"^Input should", "should", message)
-    if kind == "string_pattern_mismatch":
-        message = "takes letters, digits, '.', '_' and '-' and begins with a letter or digit"
-    return path, f"{message}, got {shown}"
+    if kind == "extra_forbidden" or problem["loc"][-1:] == ("[key]",):
+        options = problem.get("ctx", {}).get("expected", "")
+        known = re.findall(r"'(\w+)'", options) if options else _keys_at(path[:-1])
+        return path, f"there is no such key{nearest(str(path[-1]), known)}"
+    return path, parts.plain(problem)
 
 
 def _keys_at(path: Sequence[str | int]) -> list[str]:
@@ -589,28 +612,38 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
                 yield ["train", "langs"], f"{tag} is not among the recipe's langs"
         if recipe.evaluate.source and recipe.evaluate.source not in recipe.langs:
             yield ["evaluate", "source"], f"{recipe.evaluate.source} is not among the recipe's langs"
-    known = parts.names("metrics")
     for i, metric in enumerate(recipe.evaluate.metrics or ()):
-        if metric not in known and "." not in metric:
-            yield ["evaluate", "metrics", i], f"there is no metric '{metric}'{nearest(metric, known)}"
+        yield from _metric_problems(metric, ["evaluate", "metrics", i])
+    facts = ["script", "family", "genus", "resource", "variety", "source", *recipe.data.keep]
     for i, name in enumerate(recipe.evaluate.slices):
-        if name not in ("lang", "script", "family", "genus", "resource", "variety", "source", *recipe.data.keep):
-            options = ["script", "family", "genus", "resource", "variety", "source", *recipe.data.keep]
-            yield (
-                ["evaluate", "slices", i],
-                f"'{name}' is neither a fact of languages nor in data.keep{nearest(name, options)}",
-            )
+        if name not in ("lang", *facts):
+            words = f"'{name}' is neither a fact of languages nor in data.keep{nearest(name, facts)}"
+            yield ["evaluate", "slices", i], words
     for i, gate in enumerate(recipe.gate):
-        yield from _gate_problems(gate, ["gate", i], known)
+        yield from _gate_problems(gate, ["gate", i])
+
+
+def _metric_problems(metric: str, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
+    try:
+        if metric not in parts.names("metrics"):
+            parts.load("metrics", metric)
+    except RecipeError as error:
+        yield path, str(error)
 
 
 def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
     """Options of the training loop, where there is a loop; methods that do not go together."""
-    family = parts.load("families", recipe.model.use)
+    try:
+        family = parts.load("families", recipe.model.use)
+    except RecipeError:
+        return  # said already, of the model
     if not recipe.loops:
         for key in LOOP_KEYS:
             if key in recipe.train.model_fields_set:
-                yield ["train", key], f"the family '{family.name}' fits itself, and has no use for options of the training loop"
+                yield (
+                    ["train", key],
+                    f"the family '{family.name}' fits itself, and has no use for options of the training loop",
+                )
         return
     names = [slot.use for slot in recipe.train.methods]
     for i, slot in enumerate(recipe.train.methods):
@@ -629,30 +662,31 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
             yield path, f"the method '{slot.use}' stands twice"
 
 
-def _gate_problems(
-    gate: GateSpec, path: list[str | int], known: Iterable[str]
-) -> Iterator[tuple[list[str | int], str]]:
-    names = ["lost"] if gate.at == "prepare" else list(known)
+def _gate_problems(gate: GateSpec, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
     conditions = {"every_lang": gate.every_lang, "mean": gate.mean, "worst": gate.worst, "gap": gate.gap}
     if not any((*conditions.values(), gate.beats)):
         yield path, f"the gate asks nothing; give it one of {', '.join([*conditions, 'beats'])}"
     for table, asked in conditions.items():
         for metric, condition in asked.items():
-            allowed = [*names, "n"] if table == "every_lang" else names
-            if metric not in allowed and "." not in metric:
-                yield [*path, table, metric], f"there is no metric '{metric}' at {gate.at}{nearest(metric, allowed)}"
+            here = [*path, table, metric]
+            if gate.at == "prepare" and metric not in ("lost", "n"):
+                yield here, f"at prepare there is only 'lost' (and 'n' in every_lang), got '{metric}'"
+            elif metric == "n" and table != "every_lang":
+                yield here, "n is asked of each language; write it in every_lang"
+            elif gate.at == "promote" and metric != "n":
+                yield from _metric_problems(metric, here)
             try:
                 parse_condition(condition)
             except RecipeError as error:
-                yield [*path, table, metric], str(error)
+                yield here, str(error)
     for system, metric in gate.beats.items():
-        systems = ("majority", "floor_lang", "floor_pooled", "source")
+        systems = ("majority", "floor_lang", "floor_pooled", "source", "untuned")
         if gate.at == "prepare":
             yield [*path, "beats"], "there is nothing to beat at prepare; use at = 'promote'"
         elif system not in systems:
             yield [*path, "beats", system], f"there is no baseline '{system}'{nearest(system, systems)}"
-        elif metric not in known and "." not in metric:
-            yield [*path, "beats", system], f"there is no metric '{metric}'{nearest(metric, known)}"
+        else:
+            yield from _metric_problems(metric, [*path, "beats", system])
 
 
 # -- places -----------------------------------------------------------------------------------------------------
@@ -661,39 +695,62 @@ def _gate_problems(
 def line_of(text: str, path: Sequence[str | int]) -> int | None:
     """The line (from 1) where a key of a TOML text stands, or the nearest table above it; None when unknown.
 
-    >>> line_of('name = "x"\\n[data]\\nsteps = [\\n  {use = "dedup", treshold = 1},\\n]', ["data", "steps", 0, "treshold"])
+    >>> line_of('[data]\\nsteps = [\\n  "langid",\\n  {use = "dedup", nmax = 1},\\n]', ["data", "steps", 1, "nmax"])
     4
     """
     wanted = [str(step) for step in path]
-    best, best_length, here, counts = None, 0, [], {}
-    lines = text.splitlines()
-    for number, line in enumerate(lines, start=1):
+    best, best_length, here = None, 0, list[str]()
+    counts: dict[str, int] = {}
+    offset = start = 0
+    for number, line in enumerate(text.split("\n"), start=1):
         header = re.match(r"\s*\[(\[)?\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$", line)
+        key = re.match(r"\s*([A-Za-z0-9_.\"'-]+)\s*=", line)
         if header:
             here = [part.strip(" \"'") for part in header[2].split(".")]
             if header[1]:
-                name = header[2]
-                counts[name] = counts.get(name, -1) + 1
-                here = [*here, str(counts[name])]
-            at = here
+                counts[header[2]] = counts.get(header[2], -1) + 1
+                here = [*here, str(counts[header[2]])]
+        at = here if header else here + [part.strip(" \"'") for part in key[1].split(".")] if key else []
+        if at and wanted[: len(at)] == at and len(at) > best_length:
+            best, best_length, start = number, len(at), offset
+        offset += len(line) + 1
+    if best is None or best_length == len(wanted):
+        return best
+    # The rest of the path lies inside the value: the nth item of a list, a key of an inline table.
+    following = re.compile(r"^\s*\[{1,2}[A-Za-z]", re.M).search(text, start + 1)
+    end = following.start() if following else len(text)
+    for step in wanted[best_length:]:
+        if step.isdecimal():
+            start, end = _item(text, start, end, int(step))
+        elif found := re.compile(rf"(?<![\w.-]){re.escape(step)}[\"']?\s*=").search(text, start, end):
+            start = found.start()
         else:
-            key = re.match(r"\s*([A-Za-z0-9_.\"'-]+)\s*=", line)
-            if not key:
-                continue
-            at = here + [part.strip(" \"'") for part in key[1].split(".")]
-        shared = len(at) if wanted[: len(at)] == at else 0
-        if shared > best_length:
-            best, best_length = number, shared
-    if best is not None and best_length < len(wanted):
-        last = next((step for step in reversed(wanted[best_length:]) if not step.isdecimal()), None)
-        if last is not None:
-            for number in range(best, len(lines) + 1):
-                line = lines[number - 1]
-                if number > best and re.match(r"\s*\[{1,2}[A-Za-z]", line):
-                    break
-                if re.search(rf"(?<![\w.-]){re.escape(last)}[\"']?\s*=", line):
-                    return number
-    return best
+            break
+    return text.count("\n", 0, start) + 1
+
+
+def _item(text: str, start: int, end: int, index: int) -> tuple[int, int]:
+    """Where the item `index` of the list that begins behind `start` stands; the list itself if it has none."""
+    token = re.compile(
+        r"""(?s)\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*|[\[\]{},]|[^\s\[\]{},"'\#]+"""
+    )
+    begin = text.find("[", start, end)
+    depth, count, first = 0, 0, None
+    for found in token.finditer(text, max(begin, start), end):
+        if found[0] in ("]", "}"):
+            depth -= 1
+        closed = depth < 1 and found.start() > begin
+        if closed or (depth == 1 and found[0] == ","):
+            if count == index and first is not None:
+                return first, found.start()
+            count += 1
+            if closed:
+                break
+        elif depth == 1 and count == index and first is None and found[0][0] != "#":
+            first = found.start()
+        if found[0] in ("[", "{"):
+            depth += 1
+    return start, end
 
 
 def _dotted(path: Sequence[str | int]) -> str:

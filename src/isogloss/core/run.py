@@ -103,6 +103,11 @@ class Run:
             self._check(stamp)
         return changed
 
+    @staticmethod
+    def changes(old: Any, new: Any) -> list[str]:
+        """Each leaf in which two plain values differ: `train.mix.tau: 0.3 → 0.5`."""
+        return list(_changed(old, new))
+
     def require(self, stage: str) -> dict[str, Any]:
         """The stamp of a stage that must be done, its files checked. Raises PlaceError otherwise."""
         stamp = self.stamped(stage)
@@ -129,11 +134,6 @@ class Run:
         )
 
     # -- the recipe and the ledger of what it cost --------------------------------------------------------------
-
-    def keep_recipe(self, text: str) -> None:
-        """Store the effective recipe."""
-        if not self.path("recipe.toml").is_file() or self.path("recipe.toml").read_text(encoding="utf-8") != text:
-            files.write_text(self.path("recipe.toml"), text)
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add to what the run has cost, by stage."""

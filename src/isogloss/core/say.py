@@ -3,9 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One row of the live table: an evaluation on dev while a model is trained.
+
+    `columns` has a dev score (None: no dev rows) by language, or by group of languages when there are many; `lowest`
+    names the worst language and `low` its score. `loss` is the mean of the rows since the row before, in nats. `left` is
+    what the budget has left, in seconds; None without one. `note` says what followed, e.g. "best".
+    """
+
+    step: int
+    n_steps: int
+    loss: float
+    metric: str
+    mean: float | None
+    worst: float | None
+    columns: tuple[tuple[str, float | None], ...]
+    lowest: str
+    low: float | None
+    seconds: float
+    left: float | None
+    note: str = ""
+
+    def text(self) -> str:
+        """The row as a line of text.
+
+        >>> Evaluated(40, 90, 1.25, "macro_f1", 0.5, 0.4, (("a", 0.6), ("b", 0.4)), "b", 0.4, 12.0, 48.0, "best").text()
+        'step 40/90 · loss 1.250 · macro_f1 mean 0.500 worst 0.400 (lowest b 0.400) · a 0.600 · b 0.400 · 12 s, 48 s left · best'
+        """
+
+        def shown(value: float | None) -> str:
+            return "-" if value is None else f"{value:.3f}"
+
+        parts = [f"step {self.step}/{self.n_steps}", f"loss {self.loss:.3f}"]
+        if self.mean is not None:
+            lowest = f" (lowest {self.lowest} {shown(self.low)})" if self.lowest else ""
+            parts.append(f"{self.metric} mean {shown(self.mean)} worst {shown(self.worst)}{lowest}")
+            parts += [f"{name} {shown(value)}" for name, value in self.columns]
+        parts.append(f"{self.seconds:.0f} s" + (f", {self.left:.0f} s left" if self.left is not None else ""))
+        return " · ".join([*parts, self.note] if self.note else parts)
 
 
 class Say:
@@ -16,6 +58,10 @@ class Say:
 
     def note(self, text: str) -> None:
         """Something that was assumed or set aside, said once."""
+
+    def evaluated(self, row: Evaluated) -> None:
+        """A row of the live table; as a line of text where nobody draws it."""
+        self.line(row.text())
 
     def progress(self, what: str, done: int, total: int | None = None, unit: str = "") -> None:
         """`done` of `total` units of work, e.g. shards; total None when unknown."""

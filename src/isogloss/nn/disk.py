@@ -17,7 +17,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
     Raises PlaceError when the disk is full or cannot be written.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}{files.TEMPORARY}")
+    temporary = folder.with_name(f".{folder.name}.new.{os.getpid()}{files.TEMPORARY}")
     try:
         with files.place_errors(folder):
             shutil.rmtree(temporary, ignore_errors=True)

@@ -32,7 +32,7 @@ def train_tokenizer(texts: Sequence[str], n_pieces: int, folder: Path) -> Any:
     value = json.loads(trained.to_str())
     value["added_tokens"] = [token for token in value["added_tokens"] if token["content"] in SPECIAL]
     whole = Tokenizer.from_str(json.dumps(value))
-    whole.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Metaspace()])
+    whole.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(), decoders.Fuse()])
     begin, end = whole.token_to_id("<s>"), whole.token_to_id("</s>")
     whole.post_processor = processors.TemplateProcessing(single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", begin), ("</s>", end)])
     tokenizer = PreTrainedTokenizerFast(

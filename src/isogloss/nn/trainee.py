@@ -125,7 +125,7 @@ class Trainee:
         """Fix what draws from the common generators at this step; dropouts have their own."""
         key = int(np.random.SeedSequence([self.seed % 2**32, number, self.world.rank]).generate_state(1)[0])
         random.seed(key)
-        np.random.seed(key)  # noqa: NPY002
+        np.random.seed(key)
         torch.manual_seed(key)
 
     # -- answering ----------------------------------------------------------------------------------------------

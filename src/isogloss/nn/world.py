@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from typing import Any
 
@@ -11,16 +10,6 @@ import torch
 from torch import nn
 
 from isogloss.core.errors import InputError
-
-
-def rank() -> int:
-    """Which of the launched processes this is; 0 when there is one."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def size() -> int:
-    """How many processes were launched (`torchrun`, `accelerate launch`)."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 class World:
@@ -77,7 +66,6 @@ class World:
         """Leave the group of processes."""
         if self.size > 1:
             self.accelerator.end_training()
-            torch.distributed.destroy_process_group()
 
     def spread(self, model: nn.Module) -> nn.Module:
         """The model as it is called while training: on its device, in its precision, gradients averaged over processes."""

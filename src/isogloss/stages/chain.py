@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isogloss.core import files, recipe
 from isogloss.core.engine import Engine, Local
-from isogloss.core.errors import InputError, PlaceError
+from isogloss.core.errors import DamagedError, InputError, PlaceError, StaleError
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Say
-from isogloss.stages.evaluate import evaluate
-from isogloss.stages.prepare import prepare
 from isogloss.stages.promote import refusals
-from isogloss.stages.report import write_report
-from isogloss.stages.train import train
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,19 +53,18 @@ def target(
         made = recipe.build(given, sets=sets)
         return made, Run(Path(runs) / made.name)
     path = Path(given)
+    if path.name == "recipe.toml" and path.with_name("origin.json").is_file():
+        path = path.parent  # the copy in a run: its paths begin where the recipe lay
     if path.is_dir():
         stored = path / "recipe.toml"
         if not stored.is_file():
-            raise PlaceError(
-                f"{path} is no run (it has no recipe.toml); give a recipe file or a run folder such as {Path(runs) / 'NAME'}"
-            )
-        import tomllib
-
-        where = files.read_json(path / "origin.json")
-        value = files.read_own(stored, lambda p: tomllib.loads(p.read_text(encoding="utf-8")))
-        return recipe.build(
-            value, sets=sets, file=stored, text=stored.read_text(encoding="utf-8"), folder=Path(where["folder"])
-        ), Run(path)
+            where = Path(runs) / "NAME"
+            raise PlaceError(f"{path} is no run (it has no recipe.toml); give a recipe file, or a run such as {where}")
+        lost = f"give the recipe file instead of {path}"
+        folder = files.read_own(path / "origin.json", lambda p: Path(json.loads(p.read_text("utf-8"))["folder"]), lost)
+        text = files.read_own(stored, lambda p: p.read_text(encoding="utf-8"), lost)
+        value = files.read_own(stored, lambda p: tomllib.loads(text), lost)
+        return recipe.build(value, sets=sets, file=stored, text=text, folder=folder), Run(path)
     if not path.exists() and not path.suffix and (Path(runs) / path / "recipe.toml").is_file():
         return target(Path(runs) / path, runs, sets)
     made = recipe.read(path, sets)
@@ -85,26 +82,65 @@ def advance(
     engine: Engine | None = None,
 ) -> tuple[Recipe, Run]:
     """Bring a run up to a stage: what comes before it is made when it is not fresh. `again` redoes that stage, or,
-    for the whole chain, everything.
+    for the whole chain, everything; killed in between, the same command goes on from there.
 
     Raises what the stages raise.
     """
     made, run = target(given, runs, sets)
+    # Only now: a recipe that is wrong is refused before anything heavy is imported.
+    from isogloss.stages.evaluate import evaluate
+    from isogloss.stages.prepare import prepare
+    from isogloss.stages.report import write_report
+    from isogloss.stages.train import train
+
     say, engine = say or Say(), engine or Local()
     for note in made.notes:
         say.note(note)
     with run.locked():
-        run.keep_recipe(made.to_toml())
-        files.write_text(run.path("origin.json"), json.dumps({"folder": str(made.folder)}) + "\n")
-        prepare(made, run, engine, say, again=again and upto in ("prepare", "run"))
-        if upto == "prepare":
-            return made, run
-        train(made, run, say, again=again and upto in ("train", "run"))
-        if upto == "train":
-            return made, run
-        evaluate(made, run, engine, say)
-        write_report(made, run)
+        _keep_recipe(made, run, anew=False)
+        with _redoing(run, STAGES if upto == "run" else (upto,), made, again) as redo:
+            prepare(made, run, engine, say, again=redo("prepare"))
+            if upto != "prepare":
+                train(made, run, say, again=redo("train"))
+            _keep_recipe(made, run, anew=True)
+            if upto in ("evaluate", "run"):
+                evaluate(made, run, engine, say, again=redo("evaluate"))
+                write_report(made, run)
     return made, run
+
+
+def _keep_recipe(made: Recipe, run: Run, *, anew: bool) -> None:
+    """Store the recipe in the run; it replaces another only when the run's work was made from it."""
+    if anew or not run.path("origin.json").is_file():
+        files.write_text(run.path("recipe.toml"), made.to_toml())
+        files.write_json(run.path("origin.json"), {"folder": str(made.folder)})
+
+
+@contextlib.contextmanager
+def _redoing(run: Run, stages: Sequence[str], made: Recipe, again: bool) -> Iterator[Callable[[str], bool]]:
+    """Say of each stage whether it must begin anew. What an earlier, killed sitting of the same command began stays."""
+    marker = run.path("again.json")
+    asked = [list(stages), files.digest_of(made.to_toml())]
+    begun: list[str] = []
+    if again and marker.is_file():
+        with contextlib.suppress(DamagedError, KeyError, TypeError):
+            before = files.read_json(marker)
+            begun = list(before["begun"]) if before["asked"] == asked else []
+
+    def redo(stage: str) -> bool:
+        if not again or stage not in stages or stage in begun:
+            return False
+        run.unstamp(stage)
+        begun.append(stage)
+        files.write_json(marker, {"asked": asked, "begun": begun})
+        return True
+
+    try:
+        yield redo
+    except (StaleError, DamagedError):
+        files.remove(marker)  # going on from there does not help
+        raise
+    files.remove(marker)
 
 
 def run(

@@ -48,7 +48,10 @@ def compare(given: Sequence[tuple[Recipe, Run]], *, metric: str | None = None) -
     frames = []
     for name, (other_recipe, other) in zip(names[1:], given[1:], strict=True):
         if other_recipe.task.use != recipe.task.use:
-            raise DataError(f"{name} does the task '{other_recipe.task.use}' and {names[0]} '{recipe.task.use}': their scores do not compare")
+            raise DataError(
+                f"{name} does the task '{other_recipe.task.use}' and {names[0]} '{recipe.task.use}': "
+                "their scores do not compare"
+            )
         labels = _same_labels(reference, other, names[0], name)
         one, two = _same_rows(rows[0], rows[names.index(name)], _labels(other), labels, names[0], name)
         options: dict[str, Any] = {"name": metric, "resamples": spec.resamples, "seed": recipe.seed}
@@ -57,7 +60,10 @@ def compare(given: Sequence[tuple[Recipe, Run]], *, metric: str | None = None) -
             strict = report.paired(two, one, module, labels, confidence=1 - (1 - spec.confidence) / others, **options)
             frame = frame.with_columns(strict[c] for c in ("low_corrected", "high_corrected", "verdict"))
         frames.append(frame)
-    tested = [frame.select(pl.when(pl.col("n_units") >= report.FEW_UNITS).then("p")).to_series().cast(pl.Float64).to_numpy() for frame in frames]
+    tested = [
+        frame.select(pl.when(pl.col("n_units") >= report.FEW_UNITS).then("p")).to_series().cast(pl.Float64).to_numpy()
+        for frame in frames
+    ]
     adjusted = iter(report.holm([p for found in tested for p in found]))
     comparisons = []
     for name, frame in zip(names[1:], frames, strict=True):
@@ -95,9 +101,14 @@ def _labels(run: Run) -> list[str]:
 def _same_labels(reference: Run, other: Run, a: str, b: str) -> list[str]:
     ours, theirs = _labels(reference), _labels(other)
     if set(ours) != set(theirs):
-        only = [*(f"'{x}' only in {a}" for x in ours if x not in theirs), *(f"'{x}' only in {b}" for x in theirs if x not in ours)]
+        only = [
+            *(f"'{x}' only in {a}" for x in ours if x not in theirs),
+            *(f"'{x}' only in {b}" for x in theirs if x not in ours),
+        ]
         more = f" and {len(only) - 4} more" if len(only) > 4 else ""
-        raise DataError(f"{a} and {b} do not answer with the same labels ({', '.join(only[:4])}{more}): their scores do not compare")
+        raise DataError(
+            f"{a} and {b} do not answer with the same labels ({', '.join(only[:4])}{more}): their scores do not compare"
+        )
     return ours
 
 
@@ -107,13 +118,17 @@ def _same_rows(
     """Both sides, with `probs` in the order of `labels` and the reference's groups. Rows that one has alone stay."""
     both = a.select("id", "label", "lang", "group").join(b.select("id", "label", "lang", "group"), on="id", suffix="_b")
     if both.is_empty():
-        raise DataError(f"{name_a} and {name_b} share no test rows (no id of one is among the other's {b.height:,}), so there is nothing to compare")
+        raise DataError(
+            f"{name_a} and {name_b} share no test rows (no id of one is among the other's {b.height:,}), "
+            "so there is nothing to compare"
+        )
     for column, words in (("label", "the right label"), ("lang", "the language")):
         unequal = both.filter(pl.col(column).ne_missing(pl.col(f"{column}_b")))
         if unequal.height:
             row = unequal.row(0, named=True)
             raise DataError(
-                f"{name_a} and {name_b} do not agree on {words} of {unequal.height:,} of their {both.height:,} shared rows "
+                f"{name_a} and {name_b} do not agree on {words} "
+                f"of {unequal.height:,} of their {both.height:,} shared rows "
                 f"('{row[column]}' and '{row[column + '_b']}' for {row['id']}): their scores do not compare"
             )
     if list(theirs) != list(labels):
@@ -129,7 +144,13 @@ def _same_rows(
 def _plain(name: str, frame: pl.DataFrame) -> dict[str, Any]:
     keep = ("n", "diff", "low", "high", "low_corrected", "high_corrected", "p_holm", "verdict")
     langs = [
-        {"lang": row["key"], "name": lang_table.facts(row["key"]).name, "reference": row["b"], "value": row["a"], **{k: row[k] for k in keep}}
+        {
+            "lang": row["key"],
+            "name": lang_table.facts(row["key"]).name,
+            "reference": row["b"],
+            "value": row["a"],
+            **{k: row[k] for k in keep},
+        }
         for row in frame.iter_rows(named=True)
         if row["n"]
     ]
@@ -166,12 +187,24 @@ def _about(recipe: Recipe, run: Run, name: str, metric: str) -> dict[str, Any]:
 
 def differences(given: Sequence[tuple[str, Recipe, Run]]) -> Iterator[dict[str, Any]]:
     """Each leaf of the recipes, each input file and each version that is not the same in all: `key, values` by run."""
-    flat = {name: {**dict(leaves(recipe.model_dump(mode="json"))), **_surroundings(run)} for name, recipe, run in given}
+    flat = {name: {**dict(leaves(_whole(recipe))), **_surroundings(run)} for name, recipe, run in given}
     keys = dict.fromkeys(key for leaf in flat.values() for key in leaf)
     for key in keys:
         values = {name: leaf.get(key, ABSENT) for name, leaf in flat.items()}
         if key != "name" and len({json.dumps(value, sort_keys=True) for value in values.values()}) > 1:
             yield {"key": key, "values": values}
+
+
+def _whole(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with the knobs that its parts have by default."""
+    value = recipe.model_dump(mode="json")
+    value["model"] |= recipe.family.knobs
+    value["task"] |= recipe.the_task.knobs
+    value["train"]["mix"] |= recipe.bound(recipe.train.mix, "mixes").knobs
+    for slot, step in zip(value["data"]["steps"], recipe.steps, strict=True):
+        slot |= step.knobs
+    whole: dict[str, Any] = json.loads(json.dumps(value, default=str))
+    return whole
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -213,22 +246,35 @@ def screen(found: Mapping[str, Any], longest: int = 30) -> Iterator[list[list[st
     if found["recipe"]:
         names = [run["name"] for run in found["runs"]]
         yield "what differs"
-        yield [["key", *names], *([item["key"], *(shown(item["values"][name], 32) for name in names)] for item in found["recipe"])]
+        yield [
+            ["key", *names],
+            *([item["key"], *(shown(item["values"][name], 32) for name in names)] for item in found["recipe"]),
+        ]
     else:
         yield "nothing differs in the recipes, the inputs and the versions"
     for one in found["comparisons"]:
         rows, left = f"{one['n_rows']:,} shared test rows", one["n_left_out"]
-        yield f"{one['run']} against {reference}: {found['metric']} on {rows}" + (f", {left:,} that only one has left out" if left else "")
+        yield f"{one['run']} against {reference}: {found['metric']} on {rows}" + (
+            f", {left:,} that only one has left out" if left else ""
+        )
         yield f"better in {one['n_better']} languages, worse in {one['n_worse']}, cannot tell in {one['n_cannot_tell']}"
         table = [["language", "n", reference, one["run"], "difference", "corrected interval", "verdict"]]
         table += [
-            [f"{row['lang']} {row['name']}", str(row["n"]), _value(row["reference"]), _value(row["value"]), _value(row["diff"], "+"),
-             _interval(row["low_corrected"], row["high_corrected"]), row["verdict"]]
+            [
+                f"{row['lang']} {row['name']}",
+                str(row["n"]),
+                _value(row["reference"]),
+                _value(row["value"]),
+                _value(row["diff"], "+"),
+                _interval(row["low_corrected"], row["high_corrected"]),
+                row["verdict"],
+            ]
             for row in one["langs"][:longest]
-        ]  # fmt: skip
+        ]
         yield table
         if len(one["langs"]) > longest:
-            yield f"... and {len(one['langs']) - longest} more languages, with --json or in: isogloss report {reference} {one['run']}"
+            more = len(one["langs"]) - longest
+            yield f"... and {more} more languages, with --json or in: isogloss report {reference} {one['run']}"
 
 
 def _value(x: float | None, sign: str = "") -> str:

@@ -41,17 +41,19 @@ TRAIN_SAMPLE = 200
 FACTS = ("script", "family", "genus", "resource")
 
 
-def evaluate(recipe: Recipe, run: Run, engine: Engine, say: Say) -> pl.DataFrame:
-    """Score the run's model beside its baselines; returns the scores on test.
+def evaluate(recipe: Recipe, run: Run, engine: Engine, say: Say, *, again: bool = False) -> pl.DataFrame:
+    """Score the run's model beside its baselines; returns the scores on test. `again` asks every system anew.
 
     Raises DataError when there are no test rows.
     """
     reads = {**recipe.sections("langs", "evaluate", "gate", "seed"), "model": run.key("train")}
-    if run.differences("evaluate", reads) == []:
+    if not again and run.differences("evaluate", reads) == []:
         say.line("evaluate  fresh, nothing to do")
         return files.read_parquet(run.path("scores.parquet"))
     start = time.monotonic()
     run.unstamp("evaluate")
+    if again:
+        files.remove(run.path("predictions"))
     systems = list(_predictions(recipe, run, engine, say))
     say.progress("scoring", 0, None)
     made = _score(recipe, run, systems)
@@ -82,7 +84,19 @@ def systems(recipe: Recipe) -> list[str]:
     defaults = _floor().bind({"scope": family.knobs["scope"]}) if same else {}
     plain = bool(same) and family.knobs == defaults and recipe.train.weights == "none" and recipe.train.mix.use == "natural"
     everywhere = recipe.train.langs is None
-    return ["model", *[name for name in recipe.evaluate.baselines if not (plain and everywhere and name == own)]]
+    left_out = {own} if plain and everywhere else set()
+    if not can_answer_untuned(recipe):
+        left_out.add("untuned")
+    return ["model", *[name for name in recipe.evaluate.baselines if name not in left_out]]
+
+
+def can_answer_untuned(recipe: Recipe) -> bool:
+    """Whether the recipe's model has a head for some labels before it is trained; whether for ours, only it can tell."""
+    if not recipe.family.part.has("untuned") or "untuned" not in recipe.evaluate.baselines:
+        return False
+    from isogloss.stages import loop
+
+    return bool(recipe.family("untuned", loop.untrained(recipe, (), skeleton=True)))
 
 
 def _floor() -> parts.Part:
@@ -106,16 +120,19 @@ def _predictions(recipe: Recipe, run: Run, engine: Engine, say: Say) -> list[str
     key = files.digest_of([run.key("train"), recipe.evaluate.baselines, source, recipe.seed])
     folder = run.path("predictions")
     if not (folder / "key.json").is_file() or files.read_json(folder / "key.json") != [key, source]:
-        files.remove(folder) if folder.exists() else None
+        files.remove(folder)
         files.write_json(folder / "key.json", [key, source])
     names = systems(recipe)
     if source not in set(rows["lang"]) and "source" in names:
         raise DataError(f"evaluate.source is {source}, which has no train rows")
+    if "untuned" in names and _untuned(recipe, model.load(run.folder).labels) is None:
+        say.note("the untuned model has other labels than this corpus, and cannot be set beside the trained one")
+        names.remove("untuned")
     if rows["lang"].n_unique() == 1 and "source" in names:
         names.remove("source")  # the model is trained on one language already
     # The model answers here, so that it is loaded once; the floors fit side by side on the engine.
     jobs = [_Job(name, run, recipe.model_dump_json(), source, folder / f"{name}.parquet") for name in names]
-    jobs.sort(key=lambda job: ("floor_pooled", "floor_lang", "source", "model", "majority").index(job.system))
+    jobs.sort(key=lambda job: ("floor_pooled", "floor_lang", "source", "untuned", "model", "majority").index(job.system))
     for _ in say.track(engine.map(_answer, jobs), "answering", len(jobs), "systems"):
         pass
     return names
@@ -132,6 +149,8 @@ def _answer(job: _Job) -> None:
     asked = pl.concat([corpus.frame(splits=["dev", "test"]), _sample(train, recipe.seed)])
     if job.system == "model":
         probs = loaded.probabilities(asked)
+    elif job.system == "untuned":
+        probs = recipe.family.module.predict(_untuned(recipe, loaded.labels), asked)
     elif job.system == "majority":
         probs = _majority(train, asked, loaded.labels)
     else:
@@ -139,6 +158,13 @@ def _answer(job: _Job) -> None:
     keep = [c for c in recipe.data.keep if c in asked.columns]
     base = asked.select("id", "lang", "variety", "source", "split", "group", "label", pl.col("text").str.len_bytes().alias("n_bytes"), *keep)
     files.write_parquet(job.out, model.with_answers(base, probs, loaded.labels).select(pl.lit(job.system).alias("system"), pl.all()))
+
+
+def _untuned(recipe: Recipe, labels: tuple[str, ...]) -> Any:
+    """The recipe's model before training, or None where it has no head for these labels."""
+    from isogloss.stages import loop
+
+    return recipe.family("untuned", loop.untrained(recipe, labels, skeleton=False))
 
 
 def _sample(train: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -276,7 +302,7 @@ def judge(recipe: Recipe, run: Run, scores: pl.DataFrame, pairs: dict[tuple[str,
     found = []
     for g in asked:
         frames = {other: frame for (other, metric), frame in pairs.items() if g.beats.get(other) == metric}
-        verdict = gate.judge(g, scores, langs, paired=frames)
+        verdict = gate.judge(gate.Gate.of(g.model_dump()), scores, langs, paired=frames)
         found.append({"outcome": verdict.outcome, "reasons": [vars(reason) for reason in verdict.reasons]})
     order = ("refused", "cannot tell", "holds")
     outcome = min((v["outcome"] for v in found), key=order.index, default="no gate")

@@ -93,7 +93,7 @@ def _keys(model: type[BaseModel], above: str) -> Iterator[Entry]:
         path = f"{above}.{name}" if above else name
         section = next((m for m in _models(field.annotation) if not issubclass(m, Use)), None)
         inside = tuple(_keys(section, path)) if section else ()
-        meaning = field.description or (inspect.getdoc(section) or "").partition("\n")[0] if section else field.description
+        meaning = field.description or ((inspect.getdoc(section) or "").partition("\n")[0] if section else "")
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         plain = isinstance(default, BaseModel) and not field.description  # a section of defaults: its keys say them
         kind = SLOTS.get(path)
@@ -101,7 +101,7 @@ def _keys(model: type[BaseModel], above: str) -> Iterator[Entry]:
         yield Entry(
             kind="section" if section and not field.description else "key",
             name=path,
-            meaning=_sentence(meaning or ""),
+            meaning=_sentence(meaning),
             type=f"{spoken_type} ({kind})" if kind and "part" in spoken_type else spoken_type,
             default=None if default is None or plain else toml(_plain(default)),
             required=field.is_required(),
@@ -136,8 +136,9 @@ def _example(path: str, field: FieldInfo) -> Any:
         return _plain(default)
     table = next((m for m in _models(field.annotation) if not issubclass(m, Use)), None)
     if table:
-        needed = {name: _example(f"{path}.{name}", inner) for name, inner in table.model_fields.items() if inner.is_required()}
-        return needed or {name: _example(f"{path}.{name}", inner) for name, inner in table.model_fields.items()}
+        inner = table.model_fields
+        needed = [name for name in inner if inner[name].is_required()]
+        return {name: _example(f"{path}.{name}", inner[name]) for name in needed or inner}
     return fitting(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
 
 
@@ -147,10 +148,8 @@ def _example(path: str, field: FieldInfo) -> Any:
 @cache
 def kinds() -> tuple[Entry, ...]:
     """Every kind of part with its parts inside."""
-    return tuple(
-        Entry("parts", kind, KIND_MEANS.get(kind, kind), inside=tuple(part(parts.load(kind, name)) for name in parts.names(kind)))
-        for kind in parts.KINDS
-    )
+    found = {kind: tuple(part(parts.load(kind, name)) for name in parts.names(kind)) for kind in parts.KINDS}
+    return tuple(Entry("parts", kind, KIND_MEANS.get(kind, kind), inside=inside) for kind, inside in found.items())
 
 
 def part(found: parts.Part) -> Entry:
@@ -237,7 +236,8 @@ def explain(key: str) -> list[Entry]:
     Raises InputError with the nearest name when there is no such thing.
     """
     steps = [step for step in key.strip().strip("[]").split(".") if step and not step.isdecimal()]
-    for spelling in dict.fromkeys([".".join(steps), ".".join(steps).replace("-", "_"), ".".join(steps).replace("-", "_").lower()]):
+    asked = ".".join(steps)
+    for spelling in dict.fromkeys([asked, asked.replace("-", "_"), asked.replace("-", "_").lower()]):
         if found := _find(spelling):
             return found
     known = _names()

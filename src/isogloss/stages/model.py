@@ -113,7 +113,7 @@ def load(path: str | Path) -> Model:
 
     Raises MissingError when there is none, PlaceError when it is damaged.
     """
-    folder = _find(Path(path))
+    folder = locate(path)
     value = files.read_json(folder / CARD)
     if value.get("format") != FORMAT:
         raise PlaceError(f"{folder} was written by another version of isogloss (format {value.get('format')}, this one reads {FORMAT})")
@@ -121,7 +121,12 @@ def load(path: str | Path) -> Model:
     return Model(folder, value, family, family.module.read(folder))
 
 
-def _find(path: Path) -> Path:
+def locate(given: str | Path) -> Path:
+    """The model folder of a run, a shelf version, a shelf (its production alias), or a model folder.
+
+    Raises MissingError when there is none.
+    """
+    path = Path(given)
     for folder in _candidates(path):
         if (folder / CARD).is_file():
             return folder

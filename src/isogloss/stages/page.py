@@ -42,6 +42,8 @@ OUTCOMES = {
     "cannot tell": ("Cannot tell, so not promoted.", "The rows do not suffice to say that every condition holds."),
     "no gate": ("No gate.", "The recipe asks nothing at promote, so this run cannot be promoted."),
 }
+TRAINING = ("n_train", "steps", "planned_steps", "best_step", "ended", "precision", "repeatable")
+STAGES = ("prepare", "train", "search", "evaluate", "compress")
 MAX_MATRIX = 24
 """Labels, or languages, that a matrix is drawn for; above, the pairs that matter are listed."""
 MAX_LISTED = 24
@@ -125,7 +127,11 @@ class Facts:
 
     @cached_property
     def labels(self) -> list[str]:
-        seen = [label for label in self.answers["label"].unique(maintain_order=True).drop_nulls() if label not in self.card["labels"]]
+        seen = [
+            label
+            for label in self.answers["label"].unique(maintain_order=True).drop_nulls()
+            if label not in self.card["labels"]
+        ]
         return [*self.card["labels"], *sorted(seen)]
 
     def of(self, tag: str, metric: str | None = None, system: str = "model") -> dict[str, Any] | None:
@@ -183,12 +189,20 @@ def bar(row: Mapping[str, Any] | None, scale: Scale) -> dict[str, Any] | None:
 def verdict(facts: Facts) -> dict[str, Any]:
     """The outcome in words, and every reason, those against first."""
     found = files.read_json(facts.run.path("verdict.json"))
-    reasons = [reason for gate in found["gates"] for reason in gate["reasons"]]
+    place = {tag: i for i, tag in enumerate(facts.langs, start=1)}
+    reasons = [
+        {**reason, "who": language(reason["lang"]) if reason["lang"] else None}
+        for gate in found["gates"]
+        for reason in gate["reasons"]
+    ]
+    reasons.sort(key=lambda reason: (reason["outcome"] != "refused", place.get(reason["lang"], 0)))
     against = [reason for reason in reasons if reason["outcome"] != "holds"]
     first, then = OUTCOMES[found["outcome"]]
     langs = {reason["lang"] for reason in against if reason["lang"]}
     if against:
-        then = f"{_count(len(against), 'condition')} of {len(reasons):,} {'does' if len(against) == 1 else 'do'} not hold"
+        then = (
+            f"{_count(len(against), 'condition')} of {len(reasons):,} {'does' if len(against) == 1 else 'do'} not hold"
+        )
         then += f", in {_count(len(langs), 'language')} of {len(facts.langs)}." if langs else "."
     return {
         "outcome": found["outcome"],
@@ -232,10 +246,20 @@ def by_language(facts: Facts) -> dict[str, Any]:
     """Language × metric, worst first."""
     names = [facts.head, *[m for m in facts.recipe.metric_names if m != facts.head]]
     asked = asked_of_each(facts.recipe)
-    metrics = []
+    metrics: list[dict[str, Any]] = []
     for name in names:
-        scale = scale_of(name, [row for (system, metric, _), row in facts.cells.items() if system == "model" and metric == name])
-        metrics.append({"name": name, "better": better(name), "scale": scale, "asked": asked.get(name), "at": scale.at(asked.get(name))})
+        scale = scale_of(
+            name, [row for (system, metric, _), row in facts.cells.items() if system == "model" and metric == name]
+        )
+        metrics.append(
+            {
+                "name": name,
+                "better": better(name),
+                "scale": scale,
+                "asked": asked.get(name),
+                "at": scale.at(asked.get(name)),
+            }
+        )
     rows = []
     for tag in facts.langs:
         n = max((facts.cells.get(("model", name, tag)) or {}).get("n") or 0 for name in names)
@@ -249,23 +273,31 @@ def baselines(facts: Facts) -> dict[str, Any] | None:
     if not others:
         return None
     scale = scale_of(facts.head, [row for (_, metric, _), row in facts.cells.items() if metric == facts.head])
-    rows = [{**language(tag), "cells": [bar(facts.of(tag, system=name), scale) for name in ("model", *others)]} for tag in facts.langs]
+    rows = [
+        {**language(tag), "cells": [bar(facts.of(tag, system=name), scale) for name in ("model", *others)]}
+        for tag in facts.langs
+    ]
     pairs = facts.table("paired").filter(pl.col("by") == "lang", pl.col("metric") == facts.head)
+    against = [
+        {"name": str(other), "words": SYSTEMS.get(str(other), str(other)), **differences(frame.iter_rows(named=True))}
+        for (other,), frame in pairs.group_by("other", maintain_order=True)
+    ]
     return {
         "scale": scale,
-        "systems": [{"name": name, "words": SYSTEMS.get(name, name), "mark": i} for i, name in enumerate(("model", *others))],
-        "rows": rows,
-        "against": [
-            {"name": str(other), "words": SYSTEMS.get(str(other), str(other)), **differences(frame.iter_rows(named=True))}
-            for (other,), frame in pairs.group_by("other", maintain_order=True)
+        "systems": [
+            {"name": name, "words": SYSTEMS.get(name, name), "mark": i} for i, name in enumerate(("model", *others))
         ],
+        "rows": rows,
+        "against": sorted(against, key=lambda a: (-a["worse"], a["better"])),  # the hardest to beat first
     }
 
 
 def differences(given: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Paired differences with bars around zero, losses first, and how many languages gain and lose."""
     rows = [row for row in given if row["diff"] is not None]
-    ends = [abs(row[end]) for row in rows for end in ("diff", "low_corrected", "high_corrected") if row[end] is not None]
+    ends = [
+        abs(row[end]) for row in rows for end in ("diff", "low_corrected", "high_corrected") if row[end] is not None
+    ]
     reach = max(ends, default=1.0) or 1.0
     scale = Scale(-reach, reach)
     order = ("worse", "cannot tell", "better")
@@ -274,20 +306,42 @@ def differences(given: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for row in sorted(rows, key=lambda r: (order.index(r["verdict"]), sign * r["diff"])):
         shown = {"value": row["diff"], "low": row["low_corrected"], "high": row["high_corrected"], "n": row["n"]}
         a, b = (row["a"], row["b"]) if "a" in row else (row["value"], row["reference"])
-        found.append({**language(row.get("key") or row["lang"]), "a": a, "b": b, "verdict": row["verdict"], "diff": bar(shown, scale)})
+        found.append(
+            {
+                **language(row.get("key") or row["lang"]),
+                "a": a,
+                "b": b,
+                "verdict": row["verdict"],
+                "diff": bar(shown, scale),
+            }
+        )
     counts = {verdict: sum(row["verdict"] == verdict for row in found) for verdict in order}
-    return {"scale": scale, "rows": found, "better": counts["better"], "worse": counts["worse"], "unknown": counts["cannot tell"]}
+    return {
+        "scale": scale,
+        "rows": found,
+        "better": counts["better"],
+        "worse": counts["worse"],
+        "unknown": counts["cannot tell"],
+    }
 
 
 def slices(facts: Facts) -> list[dict[str, Any]]:
     """The headline metric by script, family, resource class and kept columns."""
-    rows = facts.scores.filter(pl.col("system") == "model", pl.col("metric") == facts.head, ~pl.col("by").is_in(["lang", "all"]))
+    rows = facts.scores.filter(
+        pl.col("system") == "model", pl.col("metric") == facts.head, ~pl.col("by").is_in(["lang", "all"])
+    )
     scale = scale_of(facts.head, rows.to_dicts())
     sign = -1 if better(facts.head) == "lower" else 1
     found = []
     for (by,), frame in rows.group_by("by", maintain_order=True):
         listed = sorted(frame.iter_rows(named=True), key=lambda r: (r["value"] is not None, sign * (r["value"] or 0)))
-        found.append({"by": str(by), "n_all": len(listed), "rows": [{"key": row["key"], "n": row["n"], "bar": bar(row, scale)} for row in listed[:60]]})
+        found.append(
+            {
+                "by": str(by),
+                "n_all": len(listed),
+                "rows": [{"key": row["key"], "n": row["n"], "bar": bar(row, scale)} for row in listed[:60]],
+            }
+        )
     return found
 
 
@@ -319,7 +373,14 @@ def _points(given: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     moved = worldmap.apart(spots, 9.5 * unit)
     return {
         "points": [
-            {**language(tag), **row, "x": round(px, 1), "y": round(py, 1), "latitude": f.latitude, "longitude": f.longitude}
+            {
+                **language(tag),
+                **row,
+                "x": round(px, 1),
+                "y": round(py, 1),
+                "latitude": f.latitude,
+                "longitude": f.longitude,
+            }
             for (tag, row, f), (px, py) in zip(known, moved, strict=True)
         ],
         "unplaced": [language(tag) for tag, _, f in placed if f.latitude is None or f.longitude is None],
@@ -350,7 +411,9 @@ def confusion(facts: Facts) -> dict[str, Any] | None:
     for tag in facts.langs:
         total = int(matrices[tag].sum())
         if total:
-            table.append({**language(tag), "n": total, "wrong": total - int(matrices[tag].trace()), "mistakes": mistakes[tag]})
+            table.append(
+                {**language(tag), "n": total, "wrong": total - int(matrices[tag].trace()), "mistakes": mistakes[tag]}
+            )
     return {
         "labels": labels,
         "pooled": pooled.tolist() if small else None,
@@ -362,8 +425,10 @@ def confusion(facts: Facts) -> dict[str, Any] | None:
 
 def consistency(facts: Facts) -> dict[str, Any] | None:
     """Which pairs of languages answer translations differently, and groups to look at; None without parallel rows."""
-    rows = facts.answers.filter(pl.col("group").is_not_null(), pl.col("pred").is_not_null()).unique(["group", "lang"], keep="first", maintain_order=True)
-    rows = rows.filter(pl.len().over("group") > 1)
+    rows = facts.answers.filter(pl.col("group").is_not_null(), pl.col("pred").is_not_null()).unique(
+        ["group", "lang"], keep="first", maintain_order=True
+    )
+    rows = rows.filter(pl.col("lang").is_in(facts.langs), pl.len().over("group") > 1)
     langs = [tag for tag in facts.langs if tag in set(rows["lang"])]
     if len(langs) < 2:
         return None
@@ -380,13 +445,22 @@ def consistency(facts: Facts) -> dict[str, Any] | None:
         chosen = np.array([p == label for p in preds])
         said[at[chosen], who[chosen]] = 1
         same += said.T @ said
-    pairs = []
+    pairs: list[dict[str, Any]] = []
     for i in range(len(langs)):
         for j in range(i):
             if both[i, j]:
                 low, high = wilson(same[i, j], both[i, j], facts.recipe.evaluate.confidence)
                 share = float(same[i, j] / both[i, j])
-                pairs.append({"a": langs[j], "b": langs[i], "value": share, "low": float(low), "high": float(high), "n": int(both[i, j])})
+                pairs.append(
+                    {
+                        "a": langs[j],
+                        "b": langs[i],
+                        "value": share,
+                        "low": float(low),
+                        "high": float(high),
+                        "n": int(both[i, j]),
+                    }
+                )
     pairs.sort(key=lambda p: (p["value"], p["a"], p["b"]))
     share = np.divide(same, both, out=np.full(same.shape, np.nan), where=both > 0)
     np.fill_diagonal(share, np.nan)
@@ -397,7 +471,15 @@ def consistency(facts: Facts) -> dict[str, Any] | None:
             continue
         row = facts.of(tag, "consistency")
         least = int(np.nanargmin(share[i]))
-        by_lang.append({**language(tag), "bar": bar(row, unit), "least": language(langs[least]), "share": float(share[i, least]), "n": int(both[i, least])})
+        by_lang.append(
+            {
+                **language(tag),
+                "bar": bar(row, unit),
+                "least": language(langs[least]),
+                "share": float(share[i, least]),
+                "n": int(both[i, least]),
+            }
+        )
     by_lang.sort(key=lambda r: r["bar"]["value"] if r["bar"] else 1.0)
     matrix = None
     if len(langs) <= MAX_MATRIX:
@@ -407,6 +489,7 @@ def consistency(facts: Facts) -> dict[str, Any] | None:
         "n_groups": len(groups),
         "n_split": int(rows.group_by("group").agg(pl.col("pred").n_unique())["pred"].gt(1).sum()),
         "matrix": matrix,
+        "tint": Scale(pairs[-1]["value"], pairs[0]["value"] - 1e-9),  # the pair that agrees least is the deepest
         "n_pairs": len(pairs),
         "pairs": [{**p, "a": language(p["a"]), "b": language(p["b"]), "bar": bar(p, unit)} for p in pairs[:MAX_LISTED]],
         "rows": by_lang,
@@ -419,19 +502,30 @@ def _examples(facts: Facts, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
     place = {tag: i for i, tag in enumerate(facts.langs)}
     asked = (
         rows.group_by("group", maintain_order=True)
-        .agg(pl.col("pred").n_unique().alias("kinds"), (pl.col("pred") == pl.col("label")).mean().alias("right"), pl.len().alias("n"))
+        .agg(
+            pl.col("pred").n_unique().alias("kinds"),
+            (pl.col("pred") == pl.col("label")).mean().alias("right"),
+            pl.len().alias("n"),
+        )
         .filter(pl.col("kinds") > 1)
         .sort(["kinds", (pl.col("right") - 0.5).abs(), "group"], descending=[True, False, False])
         .head(MAX_GROUPS)
     )
-    texts = dict(facts.texts.filter(pl.col("id").is_in(rows.filter(pl.col("group").is_in(asked["group"].implode()))["id"].implode())).rows())
+    texts = dict(
+        facts.texts.filter(
+            pl.col("id").is_in(rows.filter(pl.col("group").is_in(asked["group"].implode()))["id"].implode())
+        ).rows()
+    )
     for group in asked["group"]:
         members = sorted(rows.filter(pl.col("group") == group).to_dicts(), key=lambda r: place[r["lang"]])
         counts: dict[str, int] = {}
         for row in members:
             counts[row["pred"]] = counts.get(row["pred"], 0) + 1
         chosen: list[dict[str, Any]] = []
-        turns = {answer: [row for row in members if row["pred"] == answer] for answer in sorted(counts, key=lambda a: (-counts[a], a))}
+        turns = {
+            answer: [row for row in members if row["pred"] == answer]
+            for answer in sorted(counts, key=lambda a: (-counts[a], a))
+        }
         while len(chosen) < min(MAX_ANSWERS, len(members)):  # one of each answer in turn
             chosen += [queue.pop(0) for queue in turns.values() if queue]
         yield {
@@ -440,7 +534,12 @@ def _examples(facts: Facts, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
             "counts": sorted(counts.items(), key=lambda item: (-item[1], item[0])),
             "n": len(members),
             "rows": [
-                {**language(row["lang"]), "text": clip(texts.get(row["id"], "")), "pred": row["pred"], "right": row["pred"] == row["label"]}
+                {
+                    **language(row["lang"]),
+                    "text": clip(texts.get(row["id"], "")),
+                    "pred": row["pred"],
+                    "right": row["pred"] == row["label"],
+                }
                 for row in sorted(chosen[:MAX_ANSWERS], key=lambda r: (-counts[r["pred"]], r["pred"], place[r["lang"]]))
             ],
         }
@@ -476,7 +575,10 @@ def lengths(facts: Facts) -> dict[str, Any]:
         text.str.replace_all(r"\s", "").str.len_chars().sum().alias("letters"),
     )
     known = {row["lang"]: row for row in counted.iter_rows(named=True)}
-    scale = scale_of(facts.head, [row for (system, metric, _), row in facts.cells.items() if system == "model" and metric == facts.head])
+    scale = scale_of(
+        facts.head,
+        [row for (system, metric, _), row in facts.cells.items() if system == "model" and metric == facts.head],
+    )
     found = []
     for tag in facts.langs:
         if tag not in known:
@@ -484,13 +586,26 @@ def lengths(facts: Facts) -> dict[str, Any]:
         row = known[tag]
         spaced = lang_table.facts(tag).spaces
         per_word = row["letters"] / row["words"] if spaced and row["words"] else None
-        found.append({
-            **language(tag), "n": row["n"], "bar": bar(facts.of(tag), scale), "chars": row["chars"], "bytes": row["bytes"],
-            "per_char": row["all_bytes"] / row["all_chars"] if row["all_chars"] else None,
-            "per_word": per_word, "tokens": tokens.get(tag),
-        })  # fmt: skip
-    key, words = ("tokens", "tokens per word") if any(row["tokens"] for row in found) else ("bytes", "UTF-8 bytes per row")
-    return {"rows": found, "tokens": any(row["tokens"] for row in found), "plot": _scatter(found, key, words, facts.head)}
+        found.append(
+            {
+                **language(tag),
+                "n": row["n"],
+                "bar": bar(facts.of(tag), scale),
+                "chars": row["chars"],
+                "bytes": row["bytes"],
+                "per_char": row["all_bytes"] / row["all_chars"] if row["all_chars"] else None,
+                "per_word": per_word,
+                "tokens": tokens.get(tag),
+            }
+        )
+    key, words = (
+        ("tokens", "tokens per word") if any(row["tokens"] for row in found) else ("bytes", "UTF-8 bytes per row")
+    )
+    return {
+        "rows": found,
+        "tokens": any(row["tokens"] for row in found),
+        "plot": _scatter(found, key, words, facts.head),
+    }
 
 
 def _scatter(rows: Sequence[dict[str, Any]], key: str, words: str, metric: str) -> dict[str, Any] | None:
@@ -509,45 +624,67 @@ def _scatter(rows: Sequence[dict[str, Any]], key: str, words: str, metric: str) 
         "y": metric,
         "ticks_x": [{"at": x_scale.at(top * i / 4), "value": top * i / 4} for i in range(5)],
         "ticks_y": [{"at": y_scale.at(t), "value": t} for t in ticks],
-        "points": [{"tag": row["tag"], "name": row["name"], "x": x_scale.at(row[key]), "y": y_scale.at(row["bar"]["value"]), "vx": row[key], "vy": row["bar"]["value"]} for row in points],
+        "points": [
+            {
+                "tag": row["tag"],
+                "name": row["name"],
+                "x": x_scale.at(row[key]),
+                "y": y_scale.at(row["bar"]["value"]),
+                "vx": row[key],
+                "vy": row["bar"]["value"],
+            }
+            for row in points
+        ],
     }
 
 
 def _round_up(x: float) -> float:
-    """The next 1, 2, 4 or 8 times a power of ten.
+    """The next round number, of those whose quarters are short.
 
     >>> _round_up(37), _round_up(124.0), _round_up(0.9)
-    (40.0, 200.0, 1.0)
+    (40.0, 160.0, 1.0)
     """
     power = 10.0 ** math.floor(math.log10(x)) if x > 0 else 1.0
-    return next(step * power for step in (1, 2, 4, 8, 10) if step * power >= x)
+    return next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 4.8, 6, 8, 10) if step * power >= x)
 
 
 def curves(facts: Facts) -> dict[str, Any] | None:
-    """Dev scores by language over the steps of training, from steps.jsonl; None without one."""
+    """Dev scores by language over the steps of training, from steps.jsonl; None without one.
+
+    A line counts that has `step` and, under `dev` or `by_lang`, languages with a number or `{value, low, high, n}`.
+    """
     path = facts.run.path("steps.jsonl")
     if not path.is_file():
         return None
+    counts = facts.table("counts").filter(pl.col("split") == "dev").group_by("lang").agg(pl.col("n").sum())
+    n_dev = dict(counts.rows())
+    metric = facts.head
     found: dict[str, dict[float, dict[str, Any]]] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             value = json.loads(line)
-            step, dev = float(value["step"]), value["dev"]
-            entries = list(dev.items())
+            step, entries = float(value["step"]), (value.get("dev") or value.get("by_lang") or {}).items()
         except (ValueError, TypeError, KeyError, AttributeError):
-            continue
-        for tag, score in entries:
-            score = score if isinstance(score, Mapping) else {"value": score}
-            y = score.get("value")
-            if isinstance(y, int | float) and math.isfinite(y) and _is_tag(tag):
-                found.setdefault(tag, {})[step] = {"step": step, "value": float(y), "low": _float(score.get("low")), "high": _float(score.get("high")), "n": score.get("n")}
+            continue  # a line that a kill cut short, or one that says something else
+        metric = str(value.get("metric") or metric)
+        for tag, given in entries:
+            score = given if isinstance(given, Mapping) else {"value": given}
+            mark = _float(score.get("value"))
+            if mark is not None and _is_tag(tag):
+                interval = {end: _float(score.get(end)) for end in ("low", "high")}
+                found.setdefault(tag, {})[step] = {
+                    "step": step,
+                    "value": mark,
+                    **interval,
+                    "n": score.get("n") or n_dev.get(tag),
+                }
     lines = {tag: [points[s] for s in sorted(points)] for tag, points in found.items()}
     if not lines:
         return None
     every = [p for points in lines.values() for p in points]
     ends = [p[end] for p in every for end in ("value", "low", "high") if p[end] is not None]
     y, x = Scale(min(ends), max(ends)), Scale(min(p["step"] for p in every), max(p["step"] for p in every))
-    sign = -1 if better(facts.head) == "lower" else 1
+    sign = -1 if metric in parts.names("metrics") and better(metric) == "lower" else 1
     order = {tag: i for i, tag in enumerate(facts.langs)}
     charts = []
     for tag in sorted(lines, key=lambda t: (order.get(t, len(order)), t)):
@@ -556,11 +693,27 @@ def curves(facts: Facts) -> dict[str, Any] | None:
         band = [p for p in points if p["low"] is not None and p["high"] is not None]
         upper = [f"{x.at(p['step']):g} {100 - (y.at(p['high']) or 0.0):g}" for p in band]
         lower = [f"{x.at(p['step']):g} {100 - (y.at(p['low']) or 0.0):g}" for p in reversed(band)]
-        charts.append({
-            **language(tag), "line": " ".join(f"{a:g},{round(b, 1):g}" for a, b in xy), "band": "M" + "L".join([*upper, *lower]) + "z" if len(band) > 1 else "",
-            "first": points[0], "last": points[-1], "best": max(points, key=lambda p: sign * p["value"]), "n_points": len(points),
-        })  # fmt: skip
-    return {"charts": charts, "x": x, "y": y, "metric": facts.head}
+        charts.append(
+            {
+                **language(tag),
+                "line": " ".join(f"{a:g},{round(b, 1):g}" for a, b in xy),
+                "band": "M" + "L".join([*upper, *lower]) + "z" if len(band) > 1 else "",
+                "first": points[0],
+                "last": points[-1],
+                "best": max(points, key=lambda p: sign * p["value"]),
+                "n_points": len(points),
+            }
+        )
+    kept = facts.card.get("best_step")
+    return {
+        "charts": charts,
+        "x": x,
+        "y": y,
+        "metric": metric,
+        "bands": any(chart["band"] for chart in charts),
+        "kept": kept,
+        "kept_at": x.at(_float(kept)),
+    }
 
 
 def _is_tag(tag: str) -> bool:
@@ -584,13 +737,21 @@ def fairness(facts: Facts) -> dict[str, Any]:
     def error(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return bar({**row, "value": row["error_rate"]}, unit) if row else None
 
-    worst = own.filter(pl.col("n") > 0).sort("error_rate", "n", "label", "lang", descending=[True, True, False, False]).head(12)
+    worst = (
+        own.filter(pl.col("n") > 0)
+        .sort("error_rate", "n", "label", "lang", descending=[True, True, False, False])
+        .head(12)
+    )
     untested = own.filter(pl.col("n") == 0)
     return {
         "classes": classes,
         "rows": [{"label": label, "cells": [error(cells.get((label, c))) for c in classes]} for label in labels[:60]],
-        "worst": [{**language(row["lang"]), "label": row["label"], "bar": error(row)} for row in worst.iter_rows(named=True)],
-        "untested": [{**language(row["lang"]), "label": row["label"]} for row in untested.head(12).iter_rows(named=True)],
+        "worst": [
+            {**language(row["lang"]), "label": row["label"], "bar": error(row)} for row in worst.iter_rows(named=True)
+        ],
+        "untested": [
+            {**language(row["lang"]), "label": row["label"]} for row in untested.head(12).iter_rows(named=True)
+        ],
         "n_untested": untested.height,
     }
 
@@ -599,7 +760,13 @@ def fit(facts: Facts) -> list[dict[str, Any]]:
     """Over- and underfitting by language, those with trouble first."""
     order = ("overfits", "underfits", "cannot tell", "fits")
     rows = facts.table("fit").to_dicts()
-    return [{**row, **language(row["lang"])} for row in sorted(rows, key=lambda r: (order.index(r["verdict"]), facts.langs.index(r["lang"]) if r["lang"] in facts.langs else 0))]
+    return [
+        {**row, **language(row["lang"])}
+        for row in sorted(
+            rows,
+            key=lambda r: (order.index(r["verdict"]), facts.langs.index(r["lang"]) if r["lang"] in facts.langs else 0),
+        )
+    ]
 
 
 def data(facts: Facts) -> dict[str, Any]:
@@ -609,30 +776,67 @@ def data(facts: Facts) -> dict[str, Any]:
     columns = ("n_in", "n_changed", "n_dropped", "n_out")
     steps = ledger.group_by("step", maintain_order=True).agg(pl.col(columns).sum()).to_dicts()
     scale = Scale(0.0, float(max((row["n_in"] for row in steps), default=1)))
-    lost = ledger.group_by("lang", "step", maintain_order=True).agg(pl.col("n_in", "n_dropped").sum()).filter(pl.col("n_dropped") > 0)
+    lost = (
+        ledger.group_by("lang", "step", maintain_order=True)
+        .agg(pl.col("n_in", "n_dropped").sum())
+        .filter(pl.col("n_dropped") > 0)
+    )
     wide = {(tag, split): n for tag, split, n in counts.group_by("lang", "split").agg(pl.col("n").sum()).rows()}
     licences = {(raw.source or raw.path): raw.license for raw in facts.recipe.data.raw}
     return {
         "steps": [{**row, "at": scale.at(row["n_out"]), "in_at": scale.at(row["n_in"])} for row in steps],
-        "lost": [{**row, **(language(row["lang"]) if _is_tag(row["lang"]) else {"name": "language not known", "tag": row["lang"]})} for row in lost.sort("n_dropped", descending=True).head(100).to_dicts()],
-        "reasons": reasons.group_by("step", "reason").agg(pl.col("n").sum(), pl.col("lang").n_unique().alias("n_langs")).sort("n", "reason", descending=[True, False]).head(40).to_dicts(),
+        "lost": [
+            {
+                **row,
+                **(
+                    language(row["lang"])
+                    if _is_tag(row["lang"])
+                    else {"name": "language not known", "tag": row["lang"]}
+                ),
+            }
+            for row in lost.sort("n_dropped", descending=True).head(100).to_dicts()
+        ],
+        "reasons": reasons.group_by("step", "reason")
+        .agg(pl.col("n").sum(), pl.col("lang").n_unique().alias("n_langs"))
+        .sort("n", "reason", descending=[True, False])
+        .head(40)
+        .to_dicts(),
         "splits": SPLITS,
-        "langs": [{**language(tag), "trained": tag in trained, "n": [wide.get((tag, split), 0) for split in SPLITS]} for tag in facts.langs],
-        "inputs": [{"name": name, "digest": digest[:12], "licence": next((v for k, v in licences.items() if v and name.startswith(k)), "not stated")} for name, digest in stamp["reads"]["inputs"].items()],
+        "langs": [
+            {**language(tag), "trained": tag in trained, "n": [wide.get((tag, split), 0) for split in SPLITS]}
+            for tag in facts.langs
+        ],
+        "inputs": [
+            {
+                "name": name,
+                "digest": digest[:12],
+                "licence": next((v for k, v in licences.items() if v and name.startswith(k)), "not stated"),
+            }
+            for name, digest in stamp["reads"]["inputs"].items()
+        ],
         "n_rows": stamp["facts"]["n_rows"],
         "n_dropped": stamp["facts"]["n_dropped"],
-    }  # fmt: skip
+    }
 
 
 def made(facts: Facts) -> dict[str, Any]:
     """Cost, versions, signatures, and how to repeat the run."""
     stamp = facts.run.require("train")
-    signatures = facts.scores.filter(pl.col("system") == "model").group_by("metric", maintain_order=True).agg(pl.col("signature").first())
-    cost = facts.run.cost()
+    signatures = (
+        facts.scores.filter(pl.col("system") == "model")
+        .group_by("metric", maintain_order=True)
+        .agg(pl.col("signature").first())
+    )
+    spent = facts.run.cost()
+    cost = {stage: spent[stage] for stage in sorted(spent, key=lambda s: (STAGES.index(s) if s in STAGES else 9, s))}
     return {
-        "cost": [{"stage": stage, "seconds": seconds, "at": Scale(0.0, max(cost.values())).at(seconds)} for stage, seconds in cost.items()],
+        "cost": [
+            {"stage": stage, "seconds": seconds, "at": Scale(0.0, max(cost.values())).at(seconds)}
+            for stage, seconds in cost.items()
+        ],
         "seconds": sum(cost.values()),
         "versions": stamp["versions"],
+        "training": {name: facts.card[name] for name in TRAINING if facts.card.get(name) is not None},
         "when": str(facts.run.require("evaluate")["when"])[:10],
         "signatures": signatures.rows(),
         "recipe": facts.recipe.to_toml(),
@@ -702,15 +906,19 @@ def pair(a: tuple[Recipe, Run], b: tuple[Recipe, Run], found: Mapping[str, Any])
     diffs = differences([{**row, "better": found["better"]} for row in one["langs"]])
     sides = [Facts(*a), Facts(*b)]
     metric = found["metric"]
-    scale = scale_of(metric, [row for side in sides for (system, name, _), row in side.cells.items() if (system, name) == ("model", metric)])
+    scale = scale_of(
+        metric,
+        [row for side in sides for (system, name, _), row in side.cells.items() if (system, name) == ("model", metric)],
+    )
     by_tag = {row["tag"]: row for row in diffs["rows"]}
     order = [row["tag"] for row in diffs["rows"]]
     alone = [tag for side in sides for tag in side.langs if tag not in by_tag]
-    rows = []
-    for tag in [*order, *dict.fromkeys(alone)]:
-        rows.append({**language(tag), "cells": [bar(side.of(tag, metric), scale) for side in sides], "diff": by_tag.get(tag)})
+    rows = [
+        {**language(tag), "cells": [bar(side.of(tag, metric), scale) for side in sides], "diff": by_tag.get(tag)}
+        for tag in [*order, *dict.fromkeys(alone)]
+    ]
     signs = {"worse": 0, "cannot tell": 1, "better": 2}
-    drawn = _points([(row["tag"], {**row["diff"], "bin": signs[row["verdict"]]}) for row in diffs["rows"]])
+    drawn = _points([(row["tag"], {**row, "bin": signs[row["verdict"]]}) for row in diffs["rows"]])
     metrics = [name for name in sides[0].recipe.metric_names if name in sides[1].recipe.metric_names]
     return _render(
         "pair.html.j2",
@@ -722,43 +930,71 @@ def pair(a: tuple[Recipe, Run], b: tuple[Recipe, Run], found: Mapping[str, Any])
         about=found["runs"],
         verdicts=[verdict(side) for side in sides],
         summaries=[summary(side) for side in sides],
-        differs=[{"key": item["key"], "values": [compare.shown(item["values"][name], 120) for name in names]} for item in found["recipe"]],
+        differs=[
+            {"key": item["key"], "values": [compare.shown(item["values"][name], 120) for name in names]}
+            for item in found["recipe"]
+        ],
         rows=rows,
         scale=scale,
         diffs=diffs,
         n_rows=one["n_rows"],
         n_left_out=one["n_left_out"],
         world={**drawn, "outline": worldmap.outline()},
-        metrics=[{"name": name, "scale": scale_of(name, [r for s in sides for (y, m, _), r in s.cells.items() if (y, m) == ("model", name)])} for name in metrics],
-        all_metrics=[{**language(tag), "cells": [[side.of(tag, name) for side in sides] for name in metrics]} for tag in order],
+        metrics=[
+            {
+                "name": name,
+                "scale": scale_of(
+                    name, [r for s in sides for (y, m, _), r in s.cells.items() if (y, m) == ("model", name)]
+                ),
+            }
+            for name in metrics
+        ],
+        all_metrics=[
+            {**language(tag), "cells": [[side.of(tag, name) for side in sides] for name in metrics]} for tag in order
+        ],
         trained=[set(side.run.require("train")["facts"]["trained_on"]) for side in sides],
         made=[made(side) for side in sides],
     )
 
 
 def _render(template: str, shared: Any, **values: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
     folder = Path(__file__).parents[1] / "assets" / "page"
-    env = Environment(loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    env.filters |= {"num": number, "signed": signed, "count": lambda n: f"{n:,}", "dec": lambda x, digits=1: "–" if x is None else f"{x:,.{digits}f}"}
+
+    def tight(name: str) -> str:
+        """A template without the indents and empty lines that only its writer needs."""
+        return re.sub(r"\n\s+", "\n", (folder / name).read_text(encoding="utf-8"))
+
+    env = Environment(loader=FunctionLoader(tight), autoescape=True, trim_blocks=True, undefined=StrictUndefined)
+    env.filters |= {
+        "num": number,
+        "signed": signed,
+        "count": "{:,}".format,
+        "dec": decimal,
+    }
     script = (folder / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    html = env.get_template(template).render(
+    return env.get_template(template).render(
         css=Markup((folder / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         digest=digest,
         shared=Markup(_json(shared)) if shared else None,
         **values,
     )
-    return re.sub(r"\n[ \n]*(?=\n)", "", re.sub(r"\n +(?=<)", "\n", html))
 
 
 def _json(value: Any) -> str:
     """JSON that may stand inside a script element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        text.replace("&", "\\u0026")
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
 
 
 def number(x: float | None, digits: int = 3) -> str:
@@ -768,6 +1004,11 @@ def number(x: float | None, digits: int = 3) -> str:
     ('0.716', '−0.50', '–')
     """
     return "–" if x is None or not math.isfinite(x) else f"{x:.{digits}f}".replace("-", "−")
+
+
+def decimal(x: float | None, digits: int = 1) -> str:
+    """`1,234.5`, or a dash."""
+    return "–" if x is None else f"{x:,.{digits}f}".replace("-", "−")
 
 
 def signed(x: float | None, digits: int = 3) -> str:

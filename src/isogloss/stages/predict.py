@@ -10,7 +10,7 @@ import polars as pl
 
 from isogloss.core import lang as lang_table
 from isogloss.core import parts
-from isogloss.core.corpus import Fields, Rejected, read
+from isogloss.core.corpus import Fields, Noted, Rejected, read
 from isogloss.core.errors import DataError
 from isogloss.core.readers import expand
 from isogloss.stages.model import Model
@@ -19,10 +19,12 @@ CHUNK = 5000
 DETECT = "detect"
 
 
-def predict_file(
-    model: Model, path: Path, *, lang: str | None = None, text: str = "text"
-) -> Iterator[pl.DataFrame | Rejected]:
-    """Answer the rows of a file, folder or pattern, in order; rows that cannot be read come as Rejected.
+Item = pl.DataFrame | Rejected | Noted
+
+
+def predict_file(model: Model, path: Path, *, lang: str | None = None, text: str = "text") -> Iterator[Item]:
+    """Answer the rows of a file, folder or pattern, in order; before each batch of answers come the rows of it that
+    cannot be read, as Rejected, and what was assumed of a language, as Noted, once.
 
     `lang` is the language of rows that name none; `detect` finds it among the model's languages. Raises DataError when
     nothing is there, or when a row has no language and none can be known.
@@ -33,18 +35,27 @@ def predict_file(
     raws = expand(path, str(path), format=None, encoding="utf-8", rows=None, given=given)
     fields = Fields(columns={"text": text}, task_fields=(), detect=lang == DETECT)
     rows = (row for raw in raws for row in read(raw, fields))
+    noted: set[str] = set()
     while chunk := list(islice(rows, CHUNK)):
-        rejected = [row for row in chunk if isinstance(row, Rejected)]
-        if any(row.reason == "no language" for row in rejected):
-            first = next(row for row in rejected if row.reason == "no language")
+        good = [row for row in chunk if isinstance(row, dict)]
+        aside = [row for row in chunk if isinstance(row, Rejected)]
+        first = next((row for row in aside if row.reason == "no language"), None)
+        if first:
             raise DataError(
                 f"{first.origin} has no language; give --lang TAG for all rows, --lang detect, or a column 'lang'"
             )
-        yield from rejected
-        frame = pl.DataFrame([row for row in chunk if not isinstance(row, Rejected)], schema=fields.schema)
+        frame = pl.DataFrame(good, schema=fields.schema)
         if lang == DETECT:
             frame, unknown = _detect(model, frame)
-            yield from unknown
+            aside += unknown
+        notes = [row for row in chunk if isinstance(row, Noted)]
+        strange = sorted({tag for tag in frame["lang"] if tag not in model.langs})
+        notes += [Noted(tag, f"the model was neither trained nor evaluated on {tag}") for tag in strange]
+        for note in notes:
+            if note.note not in noted:
+                noted.add(note.note)
+                yield note
+        yield from aside
         if frame.height:
             yield model.answer(frame).drop("variety", "split", "source", "license", "group")
 

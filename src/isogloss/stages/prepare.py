@@ -10,6 +10,7 @@ written, so a killed run goes on from there.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +19,20 @@ from typing import Any
 import polars as pl
 
 from isogloss.core import files, gate, parts
-from isogloss.core.corpus import SPLITS, Corpus, Fields, Rejected, read
+from isogloss.core.corpus import SPLITS, Corpus, Fields, Noted, Rejected, read
 from isogloss.core.engine import Engine
-from isogloss.core.errors import DataError, IsoglossError, Refused
+from isogloss.core.errors import DamagedError, DataError, IsoglossError, Refused
 from isogloss.core.readers import RawFile, expand
 from isogloss.core.recipe import Recipe
 from isogloss.core.report import wilson
 from isogloss.core.run import Run
 from isogloss.core.say import Say
 
-DROPPED = {"step": pl.String, "reason": pl.String, "id": pl.String, "lang": pl.String, "source": pl.String, "origin": pl.String, "text": pl.String, "row": pl.String}  # fmt: skip
-LEDGER = {"step": pl.String, "lang": pl.String, "source": pl.String, "n_in": pl.Int64, "n_changed": pl.Int64, "n_dropped": pl.Int64, "n_out": pl.Int64}  # fmt: skip
+DROPPED = dict.fromkeys(("step", "reason", "id", "lang", "source", "origin", "text", "row"), pl.String)
+COUNTS = ("n_in", "n_changed", "n_dropped", "n_out")
+LEDGER = {**dict.fromkeys(("step", "lang", "source"), pl.String), **dict.fromkeys(COUNTS, pl.Int64)}
+# Rows set aside while reading that are held in memory.
+HELD = 10_000
 # A language that loses more than this share in one step is named on the screen, gate or no gate.
 LOOK = 0.5
 
@@ -58,26 +62,37 @@ class Op:
 
 
 def prepare(recipe: Recipe, run: Run, engine: Engine, say: Say, *, again: bool = False) -> Corpus:
-    """Read, clean and split the raw data of `recipe` into `run`.
+    """Read, clean and split the raw data of `recipe` into `run`. `again` begins anew, whatever is there.
 
     Raises DataError when no row is usable, StaleError when the run holds a corpus made from something else, Refused
     when a gate at prepare does not hold.
     """
     raws = raw_files(recipe)
-    inputs = {raw.shown: files.digest(raw.path) for raw in raws}
-    against = {str(p.name): files.digest(p) for step in recipe.steps for p in _paths(step.knobs)}
-    reads = {**recipe.sections("langs", "task", "data", "seed"), "inputs": inputs, "against": against}
-    changed = run.differences("prepare", reads) if not again else ["again"]
+    against = [path for step in recipe.steps for path in _paths(step.knobs)]
+    reads = {
+        **recipe.sections("langs", "task", "data", "seed"),
+        "inputs": {raw.shown: files.digest(raw.path) for raw in raws},
+        "against": {f"{i}:{p.name}": files.digest(p) for i, p in enumerate(against)},
+        "steps": {step.name: step.part.constant("VERSION", 1) for step in recipe.steps},
+    }
+    changed = run.differences("prepare", reads) if not again else None
     if changed == []:
         say.line("prepare   fresh, nothing to do")
-    elif changed and not again:
+    elif changed:
         raise run.stale("prepare", changed)
     else:
         start = time.monotonic()
         for stage in ("prepare", "train", "evaluate"):
             run.unstamp(stage)
-        _prepare(recipe, run, engine, say, raws, reads)
+        if again:
+            files.remove(run.path("work"))
+        try:
+            _prepare(recipe, run, engine, say, raws, reads)
+        except DamagedError:
+            files.remove(run.path("work"))  # or the next command would find the same damage
+            raise
         run.spend("prepare", time.monotonic() - start)
+    files.remove(run.path("work"))
     _judge(recipe, run, say)
     return Corpus(run.path("corpus"))
 
@@ -87,21 +102,16 @@ def raw_files(recipe: Recipe) -> list[RawFile]:
     found: list[RawFile] = []
     for source in recipe.data.raw:
         path = bundled(source.path) or recipe.locate(source.path)
-        given = {
-            name: value
-            for name in ("lang", "split", "label", "source", "license")
-            if (value := getattr(source, name)) is not None
-        }
+        stated = {name: getattr(source, name) for name in ("lang", "split", "label", "source", "license")}
+        given = {name: value for name, value in stated.items() if value is not None}
         found += expand(
             path, source.path, format=source.format, encoding=source.encoding, rows=source.rows, given=given
         )
-    twice = (
-        {raw.path for raw in found if sum(other.path == raw.path for other in found) > 1}
-        if len(found) < 1000
-        else set()
-    )
-    if twice:
-        raise DataError(f"data.raw names {min(twice).name} twice")
+    (path, n), *_ = Counter(raw.path.resolve() for raw in found).most_common(1)
+    if n > 1:
+        raise DataError(
+            f"data.raw names {path.name} {n} times: {', '.join(r.shown for r in found if r.path.resolve() == path)}"
+        )
     return found
 
 
@@ -118,7 +128,7 @@ def fields(recipe: Recipe) -> Fields:
     """How the recipe's raw columns become corpus columns."""
     task = recipe.the_task
     return Fields(
-        columns=dict(recipe.data.columns),
+        columns={str(ours): theirs for ours, theirs in recipe.data.columns.items()},
         task_fields=tuple(task.part.constant("FIELDS")),
         keep=tuple(recipe.data.keep),
         langs=None if recipe.langs == "all" else tuple(recipe.langs),
@@ -149,28 +159,28 @@ def _paths(knobs: dict[str, Any]) -> Iterator[Path]:
 def _prepare(
     recipe: Recipe, run: Run, engine: Engine, say: Say, raws: Sequence[RawFile], reads: dict[str, Any]
 ) -> None:
-    work = run.path("work")
-    key = files.digest_of(reads)
-    if not (work / "key.json").is_file() or files.read_json(work / "key.json") != key:
-        files.remove(work) if work.exists() else None
-        files.write_json(work / "key.json", key)
-    jobs = [
-        _ReadJob(batch, fields(recipe), work / "00-read" / f"{i:05}", recipe.data.shard_bytes)
-        for i, batch in enumerate(_batches(raws, recipe.data.shard_bytes))
-    ]
-    shards = [
-        p for found in say.track(engine.map(_read, jobs), "reading", len(jobs), "batches of files") for p in found
-    ]
-    made = [job.out for job in jobs]
-    for i, segment in enumerate(_segments(ops(recipe)), start=1):
+    # What an earlier sitting wrote counts only when it read the same; a worker that outlives it writes elsewhere.
+    work = run.path("work", files.digest_of(reads))
+    for other in run.path("work").glob("*"):
+        if other != work:
+            files.remove(other)
+    n_bytes = recipe.data.shard_bytes
+    batches = _batches(raws, n_bytes)
+    jobs = [_ReadJob(batch, fields(recipe), work / "00-read" / f"{i:05}", n_bytes) for i, batch in enumerate(batches)]
+    read_in = list(say.track(engine.map(_read, jobs), "reading", len(jobs), "batches of files"))
+    shards = [shard for found in read_in for shard in found.shards]
+    dropped = [path for found in read_in for path in found.dropped]
+    ledgers = [_beside(job.out, "ledger") for job in jobs]
+    for i, segment in enumerate(_segments(ops(recipe)) if shards else [], start=1):
         folder = work / f"{i:02}-{segment[0].name}"
         decision = _decide(segment[0], shards, folder, engine, say) if segment[0].barrier else None
         todo = [_ApplyJob(tuple(segment), shard, decision, folder / shard.stem) for shard in shards]
         what = ", ".join(op.name for op in segment)
         shards = list(say.track(engine.map(_apply, todo), what, len(todo), "shards"))
-        made += [job.out for job in todo]
-    _assemble(recipe, run, say, shards, made, reads)
-    files.remove(work)
+        dropped += [_beside(job.out, "dropped") for job in todo]
+        ledgers += [_beside(job.out, "ledger") for job in todo]
+    notes = {code: note for found in read_in for code, note in found.notes.items()}
+    _assemble(recipe, run, say, shards, dropped, ledgers, notes, reads)
 
 
 def _segments(all_ops: Sequence[Op]) -> list[list[Op]]:
@@ -208,57 +218,63 @@ class _ReadJob:
     shard_bytes: int
 
 
-def _read(job: _ReadJob) -> list[Path]:
+@dataclass(frozen=True)
+class _Read:
+    """What reading one batch of files gave."""
+
+    shards: list[Path]
+    dropped: list[Path]
+    notes: dict[str, str]
+
+
+def _read(job: _ReadJob) -> _Read:
     """Raw files → shards, cut by bytes of text. The done-file comes last, so what it names is whole."""
     done = job.out.with_suffix(".json")
-    if done.is_file():
-        return [job.out.parent / name for name in files.read_json(done)]
-    rows: list[dict[str, str | None]] = []
-    rejected: list[Rejected] = []
+    if not done.is_file():
+        files.write_json(done, _read_new(job))
+    value = files.read_json(done)
+    shards, dropped = ([job.out.parent / name for name in value[kind]] for kind in ("shards", "dropped"))
+    return _Read(shards, dropped, value["notes"])
+
+
+def _read_new(job: _ReadJob) -> dict[str, Any]:
+    good: list[dict[str, str | None]] = []
+    bad: list[dict[str, str | None]] = []
     ledger: dict[tuple[str, str], list[int]] = {}
-    written: list[Path] = []
+    made: dict[str, Any] = {"shards": [], "dropped": [], "notes": {}}
     size = 0
 
-    def flush() -> None:
-        nonlocal size
-        path = job.out.with_name(f"{job.out.name}-{len(written):05}.parquet")
-        files.write_parquet(path, pl.DataFrame(rows, schema=job.fields.schema))
-        written.append(path)
-        rows.clear()
-        size = 0
+    def flush(kind: str, rows: list[dict[str, str | None]], schema: dict[str, Any]) -> None:
+        if rows:
+            infix = "" if kind == "shards" else "-dropped"
+            name = f"{job.out.name}{infix}-{len(made[kind]):05}.parquet"
+            files.write_parquet(job.out.with_name(name), pl.DataFrame(rows, schema=schema))
+            made[kind].append(name)
+            rows.clear()
 
     for raw in job.raws:
         for row in read(raw, job.fields):
-            if isinstance(row, Rejected):
-                rejected.append(row)
-                counts = ledger.setdefault((row.lang or "und", raw.shown), [0, 0])
-                counts[1] += 1
-                continue
-            counts = ledger.setdefault((row["lang"] or "und", row["source"] or ""), [0, 0])
-            counts[0] += 1
-            rows.append(row)
-            size += len((row["text"] or "").encode())
-            if size >= job.shard_bytes:
-                flush()
-    if rows:
-        flush()
-    table = [
-        {
-            "step": "read",
-            "lang": lang,
-            "source": source,
-            "n_in": good + bad,
-            "n_changed": 0,
-            "n_dropped": bad,
-            "n_out": good,
-        }
-        for (lang, source), (good, bad) in ledger.items()
-    ]
-    dropped = [{"step": "read", "reason": r.reason, "lang": r.lang, "origin": r.origin, "row": r.raw} for r in rejected]
-    files.write_parquet(_beside(job.out, "dropped"), pl.DataFrame(dropped, schema=DROPPED))
-    files.write_parquet(_beside(job.out, "ledger"), pl.DataFrame(table, schema=LEDGER))
-    files.write_json(done, [p.name for p in written])
-    return written
+            if isinstance(row, Noted):
+                made["notes"][row.code] = row.note
+            elif isinstance(row, Rejected):
+                bad.append(
+                    {"step": "read", "reason": row.reason, "lang": row.lang, "origin": row.origin, "row": row.raw}
+                )
+                ledger.setdefault((row.lang or "und", raw.shown), [0, 0])[1] += 1
+                if len(bad) >= HELD:
+                    flush("dropped", bad, DROPPED)
+            else:
+                good.append(row)
+                ledger.setdefault((row["lang"] or "und", row["source"] or ""), [0, 0])[0] += 1
+                size += len((row["text"] or "").encode())
+                if size >= job.shard_bytes:
+                    flush("shards", good, job.fields.schema)
+                    size = 0
+    flush("shards", good, job.fields.schema)
+    flush("dropped", bad, DROPPED)
+    table = [("read", lang, source, n + out, 0, out, n) for (lang, source), (n, out) in ledger.items()]
+    files.write_parquet(_beside(job.out, "ledger"), pl.DataFrame(table, schema=LEDGER, orient="row"))
+    return made
 
 
 def _beside(out: Path, what: str) -> Path:
@@ -283,8 +299,6 @@ def _decide(op: Op, shards: Sequence[Path], folder: Path, engine: Engine, say: S
         return out
     jobs = [_ApplyJob((op,), shard, None, folder / f"{shard.stem}.summary") for shard in shards]
     summaries = list(say.track(engine.map(_summarise, jobs), f"{op.name}: summaries", len(jobs), "shards"))
-    if not summaries:
-        raise DataError("no row was read")
     whole = pl.concat([files.read_parquet(p) for p in summaries])
     if "bucket" in whole.columns:
         pieces = [op.call("decide", piece) for piece in whole.partition_by("bucket", maintain_order=True)]
@@ -364,96 +378,86 @@ def _dropped(step: str, gone: pl.DataFrame, columns: Sequence[str]) -> pl.DataFr
 
 
 def _assemble(
-    recipe: Recipe, run: Run, say: Say, shards: Sequence[Path], made: Sequence[Path], reads: dict[str, Any]
+    recipe: Recipe,
+    run: Run,
+    say: Say,
+    shards: Sequence[Path],
+    set_aside: Sequence[Path],
+    ledgers: Sequence[Path],
+    notes: dict[str, str],
+    reads: dict[str, Any],
 ) -> None:
-    """Put the last shards, the dropped rows and the ledger in their places, and stamp."""
-    ledger = _sum_ledger(pl.concat([files.read_parquet(_beside(out, "ledger")) for out in made]))
+    """Put the last shards, the rows set aside and the ledger in their places, and stamp."""
+    ledger = pl.concat([files.read_parquet(path) for path in ledgers])
+    ledger = ledger.group_by("step", "lang", "source", maintain_order=True).agg(pl.col(COUNTS).sum())
     for name in ("corpus", "dropped"):
-        files.remove(run.path(name)) if run.path(name).exists() else None
+        files.remove(run.path(name))
     outputs: list[Path] = []
-    counts: list[pl.DataFrame] = []
-    for shard in shards:
-        frame = files.read_parquet(shard)
-        if frame.is_empty():
-            continue
-        path = run.path("corpus", f"{len(outputs):05}.parquet")
-        files.write_parquet(path, frame)
-        outputs.append(path)
-        label = pl.col("label") if "label" in frame.columns else pl.lit("").alias("label")
-        counts.append(frame.group_by("lang", "split", label).len("n"))
-    n_dropped = 0
-    reasons: list[pl.DataFrame] = []
-    for out in made:
-        frame = files.read_parquet(_beside(out, "dropped"))
-        if frame.height:
-            path = run.path("dropped", f"{n_dropped:05}.parquet")
-            files.write_parquet(path, frame)
-            outputs.append(path)
-            n_dropped += 1
-            reasons.append(frame.with_columns(kind(pl.col("reason"))).group_by("step", "lang", "reason").len("n"))
-    why = pl.concat(reasons).group_by("step", "lang", "reason").agg(pl.col("n").sum()) if reasons else None
+
+    def put(folder: str, paths: Sequence[Path]) -> Iterator[pl.DataFrame]:
+        filled = (frame for path in paths if (frame := files.read_parquet(path)).height)
+        for i, frame in enumerate(filled):
+            outputs.append(run.path(folder, f"{i:05}.parquet"))
+            files.write_parquet(outputs[-1], frame)
+            yield frame
+
+    label = pl.col("label") if "label" in fields(recipe).schema else pl.lit("").alias("label")
+    counts = [frame.group_by("lang", "split", label).len("n") for frame in put("corpus", shards)]
+    reasons = [pl.DataFrame(schema={**dict.fromkeys(("step", "lang", "reason"), pl.String), "n": pl.UInt32})]
+    by_reason = ("step", "lang", kind(pl.col("reason")))
+    reasons += [frame.group_by(by_reason).len("n") for frame in put("dropped", set_aside)]
+    why = pl.concat(reasons).group_by("step", "lang", "reason").agg(pl.col("n").sum()).sort("step", "lang", "reason")
     if not counts:
-        shown = (
-            why.group_by("reason").agg(pl.col("n").sum()).sort("n", descending=True).head(3).rows()
-            if why is not None
-            else []
-        )
+        shown = _commonest(why)[:3]
+        said = "; ".join(f"{reason} ({n:,} {_rows(n)})" for _, reason, n in shown) or "it is empty"
         raise DataError(
-            f"no usable row in the raw data: {'; '.join(f'{reason} (x{n:,})' for reason, n in shown) or 'it is empty'}"
+            f"no usable row in the raw data: {said}" + (f"; each lies in {run.path('dropped')}" if shown else "")
         )
     table = pl.concat(counts).group_by("lang", "split", "label").agg(pl.col("n").sum()).sort("lang", "split", "label")
-    files.write_parquet(run.path("ledger.parquet"), ledger)
-    why = (
-        why
-        if why is not None
-        else pl.DataFrame(schema={"step": pl.String, "lang": pl.String, "reason": pl.String, "n": pl.UInt32})
-    )
-    files.write_parquet(run.path("reasons.parquet"), why.sort("step", "lang", "reason"))
-    files.write_parquet(run.path("counts.parquet"), table)
-    found = sorted(table["lang"].unique().to_list())
-    langs = found if recipe.langs == "all" else list(recipe.langs)
-    outputs += [run.path(name) for name in ("ledger.parquet", "reasons.parquet", "counts.parquet")]
-    run.stamp(
-        "prepare", reads, outputs, langs=langs, n_rows=int(table["n"].sum()), n_dropped=int(ledger["n_dropped"].sum())
-    )
-    _tell(recipe, say, table, ledger, why, langs)
+    for name, frame in (("ledger", ledger), ("reasons", why), ("counts", table)):
+        outputs.append(run.path(f"{name}.parquet"))
+        files.write_parquet(outputs[-1], frame)
+    langs = table["lang"].unique().sort().to_list() if recipe.langs == "all" else list(recipe.langs)
+    n_rows, n_dropped = int(table["n"].sum()), int(ledger["n_dropped"].sum())
+    run.stamp("prepare", reads, outputs, langs=langs, n_rows=n_rows, n_dropped=n_dropped, notes=sorted(notes.values()))
+    _tell(say, table, ledger, why, langs, notes)
 
 
 def kind(reason: pl.Expr) -> pl.Expr:
     """The part of a reason that many rows share: what stands before the first colon, bracket or quoted value."""
-    return (
-        reason.str.replace(r"\s*[:(].*$", "").str.replace(r"\s*'.*$", "").str.replace(r" of \S+$", "").alias("reason")
-    )
+    return reason.str.replace(r"(?s)\s*[:('].*$", "").str.replace(r" of \S+$", "").alias("reason")
 
 
-def _sum_ledger(ledger: pl.DataFrame) -> pl.DataFrame:
-    columns = ["n_in", "n_changed", "n_dropped", "n_out"]
-    return ledger.group_by("step", "lang", "source", maintain_order=True).agg(pl.col(columns).sum())
+def _commonest(why: pl.DataFrame) -> list[tuple[str, str, int]]:
+    """(step, reason, rows), commonest first."""
+    total = why.group_by("step", "reason").agg(pl.col("n").sum())
+    return total.sort("n", "step", "reason", descending=[True, False, False]).rows()
 
 
 def _tell(
-    recipe: Recipe, say: Say, table: pl.DataFrame, ledger: pl.DataFrame, why: pl.DataFrame, langs: Sequence[str]
+    say: Say, table: pl.DataFrame, ledger: pl.DataFrame, why: pl.DataFrame, langs: Sequence[str], notes: dict[str, str]
 ) -> None:
     n = {split: int(table.filter(pl.col("split") == split)["n"].sum()) for split in SPLITS}
-    say.line(
-        f"prepare   {sum(n.values()):,} rows in {table['lang'].n_unique()} languages: "
-        + ", ".join(f"{n[s]:,} {s}" for s in SPLITS)
-    )
-    for step, reason, total in (
-        why.group_by("step", "reason")
-        .agg(pl.col("n").sum())
-        .sort("n", descending=True)
-        .head(8)
-        .select("step", "reason", "n")
-        .rows()
-    ):
-        say.note(f"{total:,} rows set aside in {step}: {reason} (dropped/ has each with its reason)")
+    shares = ", ".join(f"{n[split]:,} {split}" for split in SPLITS)
+    say.line(f"prepare   {sum(n.values()):,} rows in {table['lang'].n_unique()} languages: {shares}")
+    for _, note in sorted(notes.items()):
+        say.note(note)
+    reasons = _commonest(why)
+    for step, reason, total in reasons[:8]:
+        say.note(f"{total:,} {_rows(total)} set aside in {step}: {reason} (dropped/ has each with its reason)")
+    if len(reasons) > 8:
+        rest = sum(total for *_, total in reasons[8:])
+        say.note(f"{rest:,} {_rows(rest)} set aside for {len(reasons) - 8} other reasons; all are in CARD.md")
     absent = [tag for tag in langs if tag not in set(table["lang"])]
     if absent:
         say.note(f"no rows at all for {', '.join(absent)}")
     for row in losses(ledger).iter_rows(named=True):
         if row["lost"] > LOOK:
             say.note(f"{row['lang']} lost {row['lost']:.0%} of {row['n_in']:,} rows in {row['step']}: look")
+
+
+def _rows(n: int) -> str:
+    return "row" if n == 1 else "rows"
 
 
 def losses(ledger: pl.DataFrame) -> pl.DataFrame:
@@ -485,7 +489,9 @@ def _judge(recipe: Recipe, run: Run, say: Say) -> None:
         return
     stamp = run.require("prepare")
     scores = ledger_scores(files.read_parquet(run.path("ledger.parquet")))
-    verdicts = [gate.judge(g, scores, stamp["facts"]["langs"], system="corpus") for g in asked]
+    verdicts = [
+        gate.judge(gate.Gate.of(g.model_dump()), scores, stamp["facts"]["langs"], system="corpus") for g in asked
+    ]
     reasons = [reason.text for verdict in verdicts for reason in verdict.reasons if reason.outcome != "holds"]
     if not all(verdict.ok for verdict in verdicts):
         raise Refused("the gate at prepare refuses: " + "; ".join(reasons))

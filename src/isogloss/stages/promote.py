@@ -61,6 +61,6 @@ def rollback(name: str, shelves: Path, say: Say, *, alias: str = "production", t
     with shelf.locked():
         target = shelf.path(to).name if to else shelf.before(alias)
         before = shelf.aliases.get(alias)
-        shelf.point(alias, target, why)
+        shelf.point(alias, target, why, back=True)
     say.line(f"rollback  {name}: {alias} = {before} → {target}")
     return {"name": name, "alias": alias, "version": target, "before": before}

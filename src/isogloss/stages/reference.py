@@ -10,6 +10,10 @@ from typing import Any
 from isogloss.stages.explain import Entry, kinds, tree
 
 NOTE = "<!-- Made by tools/make_reference.py from the code; mend the code, not this page. -->"
+CODES = (
+    "0 done · 1 a gate refused · 2 the recipe, the input or the place is wrong · "
+    "3 the budget ended before one evaluated checkpoint · 4 a fault of ours · 130 interrupted"
+)
 
 
 # -- for a terminal ---------------------------------------------------------------------------------------------
@@ -18,7 +22,7 @@ NOTE = "<!-- Made by tools/make_reference.py from the code; mend the code, not t
 def lines(entries: Sequence[Entry], width: int) -> list[str]:
     """What `explain` found, as text."""
     if len(entries) > 6:
-        return _table([(entry.name, _first(entry.meaning)) for entry in entries], width)
+        return _table([(entry.name, entry.meaning) for entry in entries], width)
     out: list[str] = []
     for entry in entries:
         out += [*([""] if out else []), *_lines(entry, width)]
@@ -28,13 +32,23 @@ def lines(entries: Sequence[Entry], width: int) -> list[str]:
 def tree_lines(width: int) -> list[str]:
     """Every key and every part, a line each."""
     out = ["a recipe"]
+    rows: list[tuple[str, str]] = []
     for entry in tree():
-        out += _table([(entry.name, _first(entry.meaning)), *[(e.name, _first(e.meaning)) for e in _inside(entry)]], width, "  ")
+        inside = list(_inside(entry))
+        if inside and rows:
+            out += [*_table(rows, width, "  "), ""]
+            rows = []
+        rows += [(each.name, each.meaning) for each in (entry, *inside)]
+        if inside:
+            out += [*_table(rows, width, "  "), ""]
+            rows = []
+    out += _table(rows, width, "  ")
     for kind in kinds():
         if kind.inside:
             rows = [(part.name.partition(".")[2], part.meaning) for part in kind.inside]
-            out += ["", f"{kind.name}: {kind.meaning}", *_table(rows, width, "  ")]
-    return [*out, "", *textwrap.wrap("isogloss explain NAME says more, e.g. isogloss explain train.mix, or isogloss explain dedup", width)]
+            out += [*([""] if out[-1] else []), f"{kind.name}: {kind.meaning}", *_table(rows, width, "  ")]
+    closing = "isogloss explain NAME says more, e.g. isogloss explain train.mix, or isogloss explain dedup"
+    return [*out, "", *textwrap.wrap(closing, width)]
 
 
 def _inside(entry: Entry) -> Iterator[Entry]:
@@ -47,11 +61,8 @@ def _lines(entry: Entry, width: int) -> list[str]:
     out = [entry.name, *_wrap(entry.meaning, width, "  ")]
     for paragraph in _paragraphs(entry.more):
         out += ["", *(line for piece in paragraph for line in _wrap(piece, width, "  "))]
-    facts = [(name, text) for name, text in (("type", entry.type), ("default", entry.standard if entry.type else "")) if text]
-    if entry.kind == "section":
-        facts = []
-    if facts:
-        out += ["", *_table(facts, width, "  ", whole=True)]
+    if entry.type and entry.kind != "section":
+        out += ["", *_table([("type", entry.type), ("default", entry.standard)], width, "  ", whole=True)]
     if entry.inside:
         word = "knobs" if entry.kind == "part" else ""
         out += ["", *([f"  {word}"] if word else [])]
@@ -66,7 +77,8 @@ def _inner(inner: Entry, above: Entry, width: int) -> list[str]:
     name = inner.name.removeprefix(above.name + ".")
     if inner.kind == "part":
         return _table([(name, inner.meaning)], width, "    ")
-    said = f"{name}: {inner.type}; " + (inner.standard if inner.required else f"default {inner.standard}" if inner.default else inner.standard)
+    standard = f"default {inner.default}" if inner.default and not inner.required else inner.standard
+    said = f"{name}: {inner.type}; {standard}"
     return [*_wrap(said, width, "    "), *_wrap(inner.meaning, width, "        ")]
 
 
@@ -103,21 +115,19 @@ def _paragraphs(text: str) -> list[list[str]]:
     return found
 
 
-def _first(text: str) -> str:
-    return re.split(r"(?<=[.;:]) ", text, maxsplit=1)[0].rstrip(".;:")
-
-
 # -- pages ------------------------------------------------------------------------------------------------------
 
 
 def reference() -> str:
     """docs/reference/recipe.md: every key of a recipe and every part with its knobs."""
-    out = ["# Recipe reference", "", NOTE, "", "Every key of a recipe, then every part that a recipe can name. The same words come from `isogloss explain NAME`.", ""]
+    out = ["# Recipe reference", "", NOTE, ""]
+    out += ["Every key of a recipe, then every part it can name. The same words come from `isogloss explain NAME`.", ""]
     top = [entry for entry in tree() if entry.kind != "section" and not entry.inside]
     out += ["## Keys at the top", "", *_rows(top), ""]
     for entry in tree():
         if entry not in top:
-            out += [f"## `[[{entry.name}]]`" if entry.type.startswith("list") else f"## `[{entry.name}]`", "", entry.meaning, "", *_rows(list(_inside(entry)), entry.name), ""]
+            head = f"[[{entry.name}]]" if entry.type.startswith("list") else f"[{entry.name}]"
+            out += [f"## `{head}`", "", entry.meaning, "", *_rows(list(_inside(entry)), entry.name), ""]
     for kind in kinds():
         if kind.inside:
             out += [f"## Parts: {kind.name}", "", f"{kind.meaning[0].upper()}{kind.meaning[1:]}.", ""]
@@ -136,8 +146,9 @@ def _rows(entries: Sequence[Entry], above: str = "", word: str = "key") -> list[
     for entry in entries:
         name = entry.name.removeprefix(above + ".") if above else entry.name
         default = f"`{entry.default}`" if entry.default else entry.standard
-        example = entry.example.rpartition("\n")[2] if "[[gate]]" not in entry.example else next(r for r in entry.example.split("\n") if r.startswith(name))
-        out.append("| " + " | ".join(_cell(c) for c in (f"`{name}`", entry.type, default, entry.meaning, f"`{example}`")) + " |")
+        last = [line for line in entry.example.split("\n") if line.startswith(name)] or entry.example.split("\n")
+        cells = (f"`{name}`", entry.type, default, entry.meaning, f"`{last[-1]}`")
+        out.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return out
 
 
@@ -152,8 +163,8 @@ def _cell(text: str) -> str:
 def cli_reference(command: Any) -> str:
     """docs/reference/cli.md, from the command that typer builds (`typer.main.get_command(isogloss.cli.app)`)."""
     out = ["# Command line", "", NOTE, "", f"`isogloss COMMAND ...`: {command.help}", ""]
-    out += ["Results go to standard output, progress and notes to standard error; `--json` gives one JSON document.", ""]
-    out += ["Exit codes: 0 done · 1 a gate refused · 2 the recipe, the input or the place is wrong · 3 the budget ended too early · 4 a fault of ours · 130 interrupted.", ""]
+    out += ["Results go to standard output, progress to standard error; `--json` gives one JSON document.", ""]
+    out += [f"Exit codes: {CODES}.", ""]
     for name, inner in command.commands.items():
         if getattr(inner, "hidden", False):
             continue
@@ -175,7 +186,7 @@ def _argument(param: Any) -> str:
 
 
 def _option(param: Any) -> str:
-    value = "" if param.is_flag else f" {param.metavar or param.type.name.upper()}"
+    value = "" if param.is_flag else f" {param.metavar or param.name.upper()}"
     return ", ".join([*param.opts, *param.secondary_opts]) + value
 
 

@@ -1,4 +1,4 @@
-"""report: what a run has found, for a reader. REPORT.md now, every number with its language, n and interval."""
+"""report: what a run has found, for a reader: REPORT.md, CARD.md and report.html, no number without n and interval."""
 
 from __future__ import annotations
 
@@ -12,23 +12,17 @@ from isogloss.core import lang as lang_table
 from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
+from isogloss.stages.page import SYSTEMS as SYSTEMS
+from isogloss.stages.page import write_page
 from isogloss.stages.promote import refusals
-
-SYSTEMS = {
-    "model": "the model",
-    "majority": "commonest label",
-    "floor_lang": "n-grams, per language",
-    "floor_pooled": "n-grams, pooled",
-    "source": "source language only",
-    "untuned": "untuned model",
-}
 
 
 def write_report(recipe: Recipe, run: Run) -> None:
-    """Write REPORT.md (and CARD.md, the data card) of an evaluated run."""
+    """Write REPORT.md, report.html and CARD.md (the data card) of an evaluated run."""
     run.require("evaluate")
     files.write_text(run.path("CARD.md"), "\n".join(card(recipe, run)) + "\n")
     files.write_text(run.path("REPORT.md"), "\n".join(text(recipe, run)) + "\n")
+    write_page(recipe, run)
 
 
 def text(recipe: Recipe, run: Run) -> Iterator[str]:
@@ -48,8 +42,14 @@ def text(recipe: Recipe, run: Run) -> Iterator[str]:
     yield from _cost(run)
     yield "\n## How these numbers were made\n"
     signature = scores.filter(pl.col("metric") == head)["signature"][0]
-    yield f"Intervals are {recipe.evaluate.confidence:.0%} bootstrap intervals over groups of parallel rows; a difference counts when its interval, corrected over languages, excludes zero."
-    yield f"Signature: `{signature}`. Repeat with `isogloss run recipe.toml`; all scores are in `scores.parquet`, every answer in `predictions/`."
+    yield (
+        f"Intervals are {recipe.evaluate.confidence:.0%} bootstrap intervals over groups of parallel rows; "
+        "a difference counts when its interval, corrected over languages, excludes zero."
+    )
+    yield (
+        f"Signature: `{signature}`. Repeat with `isogloss run recipe.toml`; "
+        "all scores are in `scores.parquet`, every answer in `predictions/`, and the same as a page in `report.html`."
+    )
 
 
 def _verdict(run: Run) -> Iterator[str]:
@@ -57,7 +57,8 @@ def _verdict(run: Run) -> Iterator[str]:
     words = {
         "holds": "**Verdict: the gates hold.** This run can be promoted.",
         "refused": "**Verdict: refused.**",
-        "cannot tell": "**Verdict: cannot tell, so not promoted.** The rows do not suffice to say that every condition holds.",
+        "cannot tell": "**Verdict: cannot tell, so not promoted.** "
+        "The rows do not suffice to say that every condition holds.",
         "no gate": "**No gate** at promote is in the recipe: this run cannot be promoted.",
     }
     yield words[verdict["outcome"]]
@@ -113,14 +114,23 @@ def _languages(recipe: Recipe, run: Run, scores: pl.DataFrame, head: str, system
     yield "\n<details><summary>Every metric of the model</summary>\n"
     names = [m for m in recipe.metric_names if m != head]
     every = {metric: by_lang(scores, metric) for metric in names}
-    yield from table(["language", *names], [[tag, *(number(every[m].get(("model", tag))) for m in names)] for tag in langs])
+    yield from table(
+        ["language", *names], [[tag, *(number(every[m].get(("model", tag))) for m in names)] for tag in langs]
+    )
     yield "\n</details>"
     yield "\n## Footnote: over all languages\n"
     rest = scores.filter(pl.col("by") == "all", pl.col("metric") == head)
     summary = {(row["system"], row["key"]): row for row in rest.iter_rows(named=True)}
     yield from table(
         ["", *(SYSTEMS.get(name, name) for name in systems)],
-        [[words, *(number(summary.get((name, key))) for name in systems)] for key, words in (("mean", "mean over languages"), ("worst", "mean of the worst tenth"), ("gap", "best − worst language"))],
+        [
+            [words, *(number(summary.get((name, key))) for name in systems)]
+            for key, words in (
+                ("mean", "mean over languages"),
+                ("worst", "mean of the worst tenth"),
+                ("gap", "best − worst language"),
+            )
+        ],
     )
 
 
@@ -131,35 +141,54 @@ def _against(run: Run, head: str) -> Iterator[str]:
     yield f"\n## Against each baseline ({head}, paired, corrected over languages)\n"
     for (other,), rows in pairs.group_by("other", maintain_order=True):
         counts = {verdict: rows.filter(pl.col("verdict") == verdict) for verdict in ("better", "worse", "cannot tell")}
-        yield f"- {SYSTEMS.get(str(other), str(other))}: better in {counts['better'].height} languages, worse in {counts['worse'].height}, cannot tell in {counts['cannot tell'].height}"
+        n = {verdict: found.height for verdict, found in counts.items()}
+        yield (
+            f"- {SYSTEMS.get(str(other), str(other))}: better in {n['better']} languages, "
+            f"worse in {n['worse']}, cannot tell in {n['cannot tell']}"
+        )
         for row in counts["worse"].sort("diff").iter_rows(named=True):
-            yield f"  - worse in {row['key']}: {row['diff']:+.3f} [{row['low_corrected']:+.3f}, {row['high_corrected']:+.3f}] (n={row['n']})"
+            interval = f"[{row['low_corrected']:+.3f}, {row['high_corrected']:+.3f}]"
+            yield f"  - worse in {row['key']}: {row['diff']:+.3f} {interval} (n={row['n']})"
 
 
 def _slices(scores: pl.DataFrame, head: str) -> Iterator[str]:
     rows = scores.filter(pl.col("system") == "model", pl.col("metric") == head, ~pl.col("by").is_in(["lang", "all"]))
     for (by,), frame in rows.group_by("by", maintain_order=True):
         yield f"\n## {head} by {by}\n"
-        yield from table([str(by), "n", head], [[row["key"], row["n"], number(row)] for row in frame.sort("value", nulls_last=False).iter_rows(named=True)])
+        yield from table(
+            [str(by), "n", head],
+            [
+                [row["key"], row["n"], number(row)]
+                for row in frame.sort("value", nulls_last=False).iter_rows(named=True)
+            ],
+        )
 
 
 def _consistency(scores: pl.DataFrame) -> Iterator[str]:
-    rows = scores.filter(pl.col("system") == "model", pl.col("metric") == "consistency", pl.col("by") == "lang", pl.col("n") > 0).sort("value")
+    rows = scores.filter(
+        pl.col("system") == "model", pl.col("metric") == "consistency", pl.col("by") == "lang", pl.col("n") > 0
+    ).sort("value")
     if rows.is_empty():
         return
     yield "\n## Consistency across translations\n"
     yield "Share of translations of the same content, in other languages, that get the same answer.\n"
-    yield from table(["language", "n", "consistency"], [[row["key"], row["n"], number(row)] for row in rows.iter_rows(named=True)])
+    yield from table(
+        ["language", "n", "consistency"], [[row["key"], row["n"], number(row)] for row in rows.iter_rows(named=True)]
+    )
 
 
 def _fairness(run: Run, scores: pl.DataFrame, head: str) -> Iterator[str]:
     frame = files.read_parquet(run.path("fairness.parquet"))
-    cells = {key[1]: row for key, row in by_lang(scores, head).items() if key[0] == "model" and row["value"] is not None}
+    cells = {
+        key[1]: row for key, row in by_lang(scores, head).items() if key[0] == "model" and row["value"] is not None
+    }
     yield "\n## Fairness\n"
     if cells:
         worst, best = min(cells, key=lambda t: cells[t]["value"]), max(cells, key=lambda t: cells[t]["value"])
         yield f"Worst language: {worst} {number(cells[worst])}. Best: {best} {number(cells[best])}."
-        gap = scores.filter(pl.col("system") == "model", pl.col("metric") == head, pl.col("by") == "all", pl.col("key") == "gap")
+        gap = scores.filter(
+            pl.col("system") == "model", pl.col("metric") == head, pl.col("by") == "all", pl.col("key") == "gap"
+        )
         if gap.height and gap["value"][0] is not None:
             yield f"Best − worst: {number(gap.row(0, named=True))}.\n"
     pooled = frame.filter(pl.col("lang") == "all", pl.col("n") > 0)
@@ -170,23 +199,43 @@ def _fairness(run: Run, scores: pl.DataFrame, head: str) -> Iterator[str]:
     def rate(row: dict[str, Any] | None) -> str:
         return "–" if row is None else f"{row['error_rate']:.2f} [{row['low']:.2f}, {row['high']:.2f}] (n={row['n']})"
 
-    yield from table(["label", *(f"class {c}" for c in classes)], [[label, *(rate(cell.get((label, c))) for c in classes)] for label in pooled["label"].unique(maintain_order=True)])
+    yield from table(
+        ["label", *(f"class {c}" for c in classes)],
+        [
+            [label, *(rate(cell.get((label, c))) for c in classes)]
+            for label in pooled["label"].unique(maintain_order=True)
+        ],
+    )
     own = frame.filter(pl.col("lang") != "all", pl.col("n") > 0).sort("error_rate", "n", descending=True).head(10)
     yield "\nThe ten worst cells of label × language:\n"
-    yield from table(["label", "language", "error rate", "n"], [[row["label"], row["lang"], f"{row['error_rate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]", row["n"]] for row in own.iter_rows(named=True)])
+    yield from table(
+        ["label", "language", "error rate", "n"],
+        [
+            [row["label"], row["lang"], f"{row['error_rate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]", row["n"]]
+            for row in own.iter_rows(named=True)
+        ],
+    )
     untested = frame.filter(pl.col("lang") != "all", pl.col("n") == 0)
     if untested.height:
-        yield f"\n{untested.height} cells of label × language have no test row: " + ", ".join(f"{row['label']} in {row['lang']}" for row in untested.head(8).iter_rows(named=True)) + (", ..." if untested.height > 8 else "")
+        yield (
+            f"\n{untested.height} cells of label × language have no test row: "
+            + ", ".join(f"{row['label']} in {row['lang']}" for row in untested.head(8).iter_rows(named=True))
+            + (", ..." if untested.height > 8 else "")
+        )
 
 
 def _fit(run: Run) -> Iterator[str]:
     frame = files.read_parquet(run.path("fit.parquet"))
     yield "\n## Over- and underfitting\n"
-    yield "Overfits: train is above dev by more than 0.10 with its whole interval, and dev is not better than the n-gram floor. Underfits: below the floor on train, or train close to dev and dev below the floor.\n"
+    yield (
+        "Overfits: train is above dev by more than 0.10 with its whole interval, and dev is not better than the "
+        "n-gram floor. Underfits: below the floor on train, or train close to dev and dev below the floor.\n"
+    )
     for verdict in ("overfits", "underfits", "cannot tell", "fits"):
         rows = frame.filter(pl.col("verdict") == verdict)
         if rows.height:
-            yield f"- {verdict}: {rows.height} languages ({', '.join(rows['lang'].head(12))}{', ...' if rows.height > 12 else ''})"
+            named = ", ".join(rows["lang"].head(12)) + (", ..." if rows.height > 12 else "")
+            yield f"- {verdict}: {rows.height} languages ({named})"
             if verdict in ("overfits", "underfits", "cannot tell"):
                 yield f"  - e.g. {rows['lang'][0]}: {rows['reason'][0]}"
 
@@ -199,7 +248,10 @@ def _trained_on(run: Run) -> Iterator[str]:
     wide = {(lang, split): n for lang, split, n in counts.group_by("lang", "split").agg(pl.col("n").sum()).rows()}
     yield from table(
         ["language", "trained on", *SPLITS],
-        [[tag, "yes" if tag in trained else "no (zero-shot)", *(wide.get((tag, split), 0) for split in SPLITS)] for tag in langs],
+        [
+            [tag, "yes" if tag in trained else "no (zero-shot)", *(wide.get((tag, split), 0) for split in SPLITS)]
+            for tag in langs
+        ],
     )
 
 
@@ -218,24 +270,41 @@ def card(recipe: Recipe, run: Run) -> Iterator[str]:
     ledger = files.read_parquet(run.path("ledger.parquet"))
     reasons = files.read_parquet(run.path("reasons.parquet"))
     yield f"# {recipe.name}: data card\n"
-    yield f"{stamp['facts']['n_rows']:,} rows in {counts['lang'].n_unique()} languages, prepared {stamp['when']}. {stamp['facts']['n_dropped']:,} rows were set aside; each lies in `dropped/` with step and reason.\n"
+    yield (
+        f"{stamp['facts']['n_rows']:,} rows in {counts['lang'].n_unique()} languages, prepared {stamp['when']}. "
+        f"{stamp['facts']['n_dropped']:,} rows were set aside; each lies in `dropped/` with step and reason.\n"
+    )
     yield "## Sources\n"
     licences = {(raw.source or raw.path): raw.license for raw in recipe.data.raw}
-    yield from table(["file", "digest", "licence"], [[name, digest[:12], next((v for k, v in licences.items() if v and name.startswith(k)), "not stated")] for name, digest in stamp["reads"]["inputs"].items()])
+    yield from table(
+        ["file", "digest", "licence"],
+        [
+            [name, digest[:12], next((v for k, v in licences.items() if v and name.startswith(k)), "not stated")]
+            for name, digest in stamp["reads"]["inputs"].items()
+        ],
+    )
     yield "\n## Rows by language and split\n"
     wide = {(lang, split): n for lang, split, n in counts.group_by("lang", "split").agg(pl.col("n").sum()).rows()}
-    yield from table(["language", *SPLITS], [[tag, *(wide.get((tag, split), 0) for split in SPLITS)] for tag in stamp["facts"]["langs"]])
+    yield from table(
+        ["language", *SPLITS],
+        [[tag, *(wide.get((tag, split), 0) for split in SPLITS)] for tag in stamp["facts"]["langs"]],
+    )
     yield "\n## Steps\n"
     total = ledger.group_by("step", maintain_order=True).agg(pl.col("n_in", "n_changed", "n_dropped", "n_out").sum())
     yield from table(["step", "rows in", "changed", "set aside", "rows out"], [list(row) for row in total.rows()])
     yield ""
     for slot in recipe.data.steps:
         bound = recipe.bound(slot, "steps")
-        shown = ", ".join(f"{k} = {[p.name for p in v] if isinstance(v, list) else v!r}" for k, v in bound.knobs.items())
+        shown = ", ".join(
+            f"{k} = {[p.name for p in v] if isinstance(v, list) else v!r}" for k, v in bound.knobs.items()
+        )
         yield f"- {bound.name}: {bound.part.summary} ({shown})" if shown else f"- {bound.name}: {bound.part.summary}"
     if reasons.height:
         yield "\n## What was set aside, and why\n"
-        yield from table(["step", "language", "reason", "rows"], [list(row) for row in reasons.sort("n", descending=True).head(200).rows()])
+        yield from table(
+            ["step", "language", "reason", "rows"],
+            [list(row) for row in reasons.sort("n", descending=True).head(200).rows()],
+        )
     yield "\n## Repeat\n"
     yield "`isogloss prepare recipe.toml` with the files of the digests above gives the same corpus."
 
@@ -251,8 +320,22 @@ def summary(recipe: Recipe, run: Run) -> dict[str, Any]:
     return {
         "metric": recipe.headline,
         "systems": systems,
-        "langs": [{"lang": tag, "name": lang_table.facts(tag).name, **{name: _plain(cells.get((name, tag))) for name in systems}} for tag in langs],
-        "all": {key: {name: _plain(row) for name in systems for row in rest.filter(pl.col("system") == name, pl.col("key") == key).to_dicts()} for key in ("mean", "worst", "gap")},
+        "langs": [
+            {
+                "lang": tag,
+                "name": lang_table.facts(tag).name,
+                **{name: _plain(cells.get((name, tag))) for name in systems},
+            }
+            for tag in langs
+        ],
+        "all": {
+            key: {
+                name: _plain(row)
+                for name in systems
+                for row in rest.filter(pl.col("system") == name, pl.col("key") == key).to_dicts()
+            }
+            for key in ("mean", "worst", "gap")
+        },
         "verdict": verdict["outcome"],
         "reasons": refusals(verdict),
         "report": str(run.path("report.html" if run.path("report.html").exists() else "REPORT.md")),
@@ -262,5 +345,3 @@ def summary(recipe: Recipe, run: Run) -> dict[str, Any]:
 
 def _plain(row: dict[str, Any] | None) -> dict[str, Any] | None:
     return None if row is None else {name: row[name] for name in ("value", "low", "high", "n")}
-
-

@@ -1,11 +1,12 @@
 """train: a corpus → a model.
 
-A family either fits itself in one go (`fit`) or is trained by the loop.
+A family either fits itself in one go (`fit`) or is trained by the loop (`stages/loop.py`).
 """
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from isogloss.core.recipe import Bound, Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Say
 from isogloss.core.weights import class_weights
+from isogloss.nn import launched
 from isogloss.stages import model
 
 # Windows of the mix that are drawn to weigh rows for a family that fits itself: shares are exact, rows nearly even.
@@ -28,64 +30,100 @@ WINDOWS = 10
 def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
     """Train the recipe's model on the run's corpus.
 
+    Of several processes (torchrun) the first one does this, and the others call `follow`.
     Raises StaleError when the run holds a model made from something else, BudgetEnded when nothing could be finished.
     """
     reads = {**recipe.sections("task", "model", "train", "budget", "seed"), "corpus": run.key("prepare")}
+    if recipe.loops:
+        from isogloss.stages import loop
+
+        reads |= loop.sources(recipe)
     changed = run.differences("train", reads) if not again else ["again"]
     if changed == []:
         say.line("train     fresh, nothing to do")
+        if recipe.loops and launched.size() > 1:
+            loop.call(recipe, "fresh")
         return
     if changed and not again:
         raise run.stale("train", changed)
     for stage in ("train", "evaluate"):
         run.unstamp(stage)
-    budget = Budget(recipe.budget.seconds, before=0.0 if again else run.cost().get("train", 0.0))
     start = time.monotonic()
     rows = train_rows(recipe, run)
     labels = recipe.the_task("labels", rows)
     if len(labels) < 2:
         raise DataError(f"the train rows have one label only ({labels[0]!r}); a classifier needs two")
     try:
-        made, facts = _fit(recipe, run, say, rows, labels, budget)
+        if recipe.loops:
+            if launched.size() > 1:
+                loop.call(recipe, reads)
+            made, facts = loop.learn(recipe, run, say, rows, labels, reads, again=again)
+        else:
+            made, facts = _fit(recipe, run, say, rows, labels, again=again)
     finally:
         run.spend("train", time.monotonic() - start)
     langs = run.require("prepare")["facts"]["langs"]
     trained = sorted(rows["lang"].unique().to_list())
     value = model.card(recipe, labels, langs, trained_on=trained, n_train=rows.height, **facts)
     files.write_json(run.path("model", model.CARD), value)
-    run.stamp("train", reads, [*made, run.path("model", model.CARD)], n_train=rows.height, trained_on=trained)
+    run.stamp("train", reads, [*made, run.path("model", model.CARD)], n_train=rows.height, trained_on=trained, **facts)
     seconds = time.monotonic() - start
-    say.line(f"train     {recipe.model.use} on {rows.height:,} rows in {len(trained)} languages, {len(labels)} labels, {seconds:.1f} s")
+    say.line(
+        f"train     {recipe.model.use} on {rows.height:,} rows in {len(trained)} languages, {len(labels)} labels, "
+        f"{seconds:.1f} s"
+    )
 
 
-def train_rows(recipe: Recipe, run: Run) -> pl.DataFrame:
-    """The rows that may be learned from: split train, and the languages of `train.langs`."""
-    rows = Corpus(run.path("corpus")).frame(splits=["train"])
+def follow(recipe: Recipe, run: Run) -> None:
+    """What every process but the first does: nothing until the first one trains, and then its part of that."""
+    if recipe.loops:
+        from isogloss.stages import loop
+
+        reads = loop.call(recipe, None)
+        if reads != "fresh":
+            rows = train_rows(recipe, run)
+            loop.learn(recipe, run, Say(), rows, recipe.the_task("labels", rows), reads, again=False)
+
+
+def train_rows(recipe: Recipe, run: Run, split: str = "train") -> pl.DataFrame:
+    """The rows that may be learned from: split train, and the languages of `train.langs`.
+
+    With `split="dev"` the rows that may choose among checkpoints, of the same languages; they may be none.
+    """
+    rows = Corpus(run.path("corpus")).frame(splits=[split])
     if recipe.train.langs is not None:
         rows = rows.filter(pl.col("lang").is_in(recipe.train.langs))
         absent = [tag for tag in recipe.train.langs if tag not in set(rows["lang"])]
-        if absent and rows.height:
+        if absent and rows.height and split == "train":
             raise DataError(f"train.langs names {', '.join(absent)}, which has no train rows in the corpus")
-    if rows.is_empty():
+    if rows.is_empty() and split == "train":
         raise DataError("no train rows are left; look at data.split, train.langs and dropped/")
     return rows
+
+
+def slim(rows: pl.DataFrame) -> pl.DataFrame:
+    """What a mix sees of the train rows."""
+    return rows.select("id", "lang", "label", pl.col("text").str.len_bytes().alias("n_bytes"))
 
 
 def mix_weights(mix: Bound, rows: pl.DataFrame, seed: int) -> np.ndarray:
     """How often each row comes in a window of the mix, on average: weights for a family that fits itself."""
     rng = np.random.default_rng(seed)
     seen: dict[str, Any] = {"rows": {}, "epochs": {}, "loss": {}, "dev": {}}
-    slim = rows.select("id", "lang", "label", pl.col("text").str.len_bytes().alias("n_bytes"))
     counts = np.zeros(rows.height)
     for _ in range(WINDOWS):
-        window = mix("order", slim, rng, seen)
+        window = mix("order", slim(rows), rng, seen)
         counts += np.bincount(window, minlength=rows.height)
     return counts / WINDOWS
 
 
-def _fit(recipe: Recipe, run: Run, say: Say, rows: pl.DataFrame, labels: tuple[str, ...], budget: Budget) -> tuple[list[Any], dict[str, Any]]:
+def _fit(
+    recipe: Recipe, run: Run, say: Say, rows: pl.DataFrame, labels: tuple[str, ...], *, again: bool
+) -> tuple[list[Path], dict[str, Any]]:
     """A family that fits itself."""
-    weight = class_weights(rows, recipe.train.weights) * mix_weights(recipe.bound(recipe.train.mix, "mixes"), rows, recipe.seed)
+    budget = Budget(recipe.budget.seconds, before=0.0 if again else run.cost().get("train", 0.0))
+    mix = recipe.bound(recipe.train.mix, "mixes")
+    weight = class_weights(rows, recipe.train.weights) * mix_weights(mix, rows, recipe.seed)
     known = rows.with_columns(pl.Series("weight", weight)).filter(pl.col("label").is_in(labels))
     done = 0
 

@@ -6,20 +6,21 @@ import polars as pl
 
 
 def summarise(batch: pl.DataFrame) -> pl.DataFrame:
-    """`id, origin` of every row."""
-    return batch.select("id", "origin")
+    """`id, origin, lang` of every row."""
+    return batch.select("id", "origin", "lang")
 
 
 def decide(summaries: pl.DataFrame) -> pl.DataFrame:
-    """`origin` of every later row with a known id, and where the `first` one stands."""
-    first = pl.col("origin").first().over("id")
-    return summaries.select("origin", first=first).filter(pl.col("origin") != pl.col("first"))
+    """`origin` of every later row with a known id, where the `first` one stands, and whether that has its language."""
+    first = summaries.with_columns(first=pl.col("origin").first().over("id"), of=pl.col("lang").first().over("id"))
+    later = first.filter(pl.col("origin") != pl.col("first"))
+    return later.select("origin", "first", same=pl.col("lang").eq_missing(pl.col("of")))
 
 
 def apply(batch: pl.DataFrame, decision: pl.DataFrame) -> pl.DataFrame:
     """Name the reason in `drop`."""
     found = batch.select("id", "origin").join(decision, on="origin", how="left", maintain_order="left")
-    reason = found.select(
-        pl.when(pl.col("first").is_not_null()).then(pl.format("duplicated id '{}': first at {}", "id", "first"))
-    ).to_series()
-    return batch.with_columns(reason.cast(pl.String).alias("drop"))
+    reason = pl.format("duplicated id '{}': first at {}", "id", "first")
+    hint = pl.lit(", in another language; what translations share belongs in the column 'group'")
+    said = pl.when(pl.col("same")).then(reason).when(~pl.col("same")).then(reason + hint)
+    return batch.with_columns(found.select(said.alias("drop")).to_series())

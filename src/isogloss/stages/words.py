@@ -50,7 +50,16 @@ EXAMPLES: dict[str, Any] = {
 GIVEN: dict[str, Any] = {"against": ["bench.jsonl"], "name": "xlm-roberta-base"}
 # Values tried, in this order, when only the type is known.
 TRIED: tuple[Any, ...] = (True, 10, 0.1, 1000, "eng_Latn", "data.jsonl", ["eng_Latn"], ["a"], {}, [])
-PLAIN_TYPES: dict[Any, str] = {float: "number", int: "whole number", bool: "true or false", str: "text", Path: "path", dict: "table", list: "list", Any: "any value"}
+PLAIN_TYPES: dict[Any, str] = {
+    float: "number",
+    int: "whole number",
+    bool: "true or false",
+    str: "text",
+    Path: "path",
+    dict: "table",
+    list: "list",
+    Any: "any value",
+}
 
 
 def spoken(kind: Any, metadata: Iterable[Any] = ()) -> str:
@@ -103,8 +112,8 @@ def toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        rows = [f"{k if re.fullmatch(r'[A-Za-z0-9_-]+', k) else toml(k)} = {toml(v)}" for k, v in value.items() if v is not None]
-        return "{" + ", ".join(rows) + "}"
+        named = {k if re.fullmatch(r"[A-Za-z0-9_-]+", k) else toml(k): v for k, v in value.items() if v is not None}
+        return "{" + ", ".join(f"{k} = {toml(v)}" for k, v in named.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml(item) for item in value) + "]"
     if isinstance(value, int | float):
@@ -148,7 +157,7 @@ def snippet(path: str, value: Any) -> str:
         row = {last: value} if last == "path" else {"path": "data.jsonl", last: value}
         return f"[data]\nraw = [{toml(row)}]"
     if above == ["gate"]:
-        also = '' if last == "at" else 'at = "promote"\n'
+        also = "" if last == "at" else 'at = "promote"\n'
         asks = '\nmean = {accuracy = ">= 0.7"}' if last == "at" else ""
         return f"[[gate]]\n{also}{line}{asks}"
     if len(above) > 1:

@@ -43,7 +43,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "camembert": Architecture("roberta.encoder.layer", ("roberta.embeddings",)),
     "xlm-roberta": Architecture("roberta.encoder.layer", ("roberta.embeddings",)),
     "xlm-roberta-xl": Architecture("roberta.encoder.layer", ("roberta.embeddings",)),
-    "rembert": Architecture("rembert.encoder.layer", ("rembert.embeddings", "rembert.encoder.embedding_hidden_mapping_in")),
+    "rembert": Architecture("rembert.encoder.layer", ("rembert.embeddings", "rembert.encoder.embedding_hidden_mapping_in"), paired=True),
     "electra": Architecture("electra.encoder.layer", ("electra.embeddings", "electra.embeddings_project")),
     "distilbert": Architecture("distilbert.transformer.layer", ("distilbert.embeddings",)),
     "deberta-v2": Architecture("deberta.encoder.layer", ("deberta.embeddings", "deberta.encoder.rel_embeddings", "deberta.encoder.LayerNorm"), paired=True),
@@ -115,6 +115,27 @@ def source(start: Start, *, name: str = "", revision: str | None = None, scratch
 
     folder = start.locate(name) if name else None
     return {"files": hub.fingerprint(folder)} if folder is not None and folder.is_dir() else None
+
+
+def untuned(start: Start, *, name: str = "", revision: str | None = None, scratch: Scratch | None = None) -> Any:
+    """The model as it is before training, where it answers with `start.labels`; None where it does not.
+
+    With `start.skeleton` only whether it answers with any labels: a head of its own, of more than one named label.
+    """
+    from isogloss.nn import hub
+
+    if scratch is not None:
+        return None
+    folder = hub.find(name, revision, start.locate(name)).folder
+    config = _config(folder)
+    own = any(str(kind).endswith("ForSequenceClassification") for kind in config.architectures or ())
+    if start.skeleton:
+        return own
+    if not own or sorted(config.id2label.values()) != sorted(start.labels):
+        return None
+    model = read(folder)
+    order = [model.labels.index(label) for label in start.labels]
+    return model.reordered(order)
 
 
 def _scratch(start: Start, scratch: Scratch) -> tuple[Any, Any]:

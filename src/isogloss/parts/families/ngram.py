@@ -61,7 +61,7 @@ def fit(
     n_min: Positive = 1,
     n_max: Positive = 5,
     strength: Annotated[float, Field(gt=0)] = 100.0,
-    min_rows: Positive = 2,
+    min_rows: Positive | None = None,
     max_ngrams: Positive = 300_000,
     tick: Callable[[str], None] | None = None,
 ) -> Model:
@@ -72,7 +72,7 @@ def fit(
             label shares of all training rows.
         n_min, n_max: lengths of the character n-grams, inside words padded with a space.
         strength: inverse of the L2 penalty (scikit-learn's C).
-        min_rows: rows an n-gram must be in, where a model has more than 2,000 rows; below that, 1.
+        min_rows: rows an n-gram must be in to be kept; default: 2 where a model has more than 2,000 rows, else 1.
         max_ngrams: the most frequent n-grams that are kept.
 
     `tick` is told each language that is done; it may raise to stop.
@@ -90,7 +90,7 @@ def fit(
         at = at[weights[at] > 0]
         if len(at):
             texts = frame["text"].gather(at).to_list()
-            keep = min_rows if len(at) > 2000 else 1
+            keep = min_rows or (2 if len(at) > 2000 else 1)
             linear[lang] = _linear(texts, codes[at], weights[at], len(labels), (n_min, n_max), strength, keep, max_ngrams)
         if tick:
             tick("all languages" if lang == POOLED else lang)

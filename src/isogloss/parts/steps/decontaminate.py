@@ -18,16 +18,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from isogloss.core.errors import DataError, MissingError
+from pydantic import Field
+
 from isogloss.core import near as _near
+from isogloss.core.errors import DataError, MissingError
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
 VERSION = 1
+Threshold = Annotated[float, Field(gt=0, le=1)]
+Units = Annotated[int, Field(ge=1)]
 AFTER_SPLIT = True
 LEVELS = ("verbatim", "normalised", "punctuation", "near")
 READS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".txt")
@@ -150,7 +154,7 @@ def _nearest(index: _Index, bands: Any, shingles: Any, near: float) -> tuple[flo
 
 
 def summarise(
-    batch: pl.DataFrame, *, against: list[Path], near: float = 0.8, ngram: int = 5, column: str = "text"
+    batch: pl.DataFrame, *, against: list[Path], near: Threshold = 0.8, ngram: Units = 5, column: str = "text"
 ) -> pl.DataFrame:
     """Give the rows of this shard that match: `id, group, level, how`.
 

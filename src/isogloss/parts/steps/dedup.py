@@ -19,7 +19,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from isogloss.core import near as _near
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 VERSION = 1
+Threshold = Annotated[float, Field(gt=0, le=1)]
+Units = Annotated[int, Field(ge=1)]
 RANK = {"test": 0, "dev": 1, "train": 2}
 PROTECTED = ("test", "dev")
 # In a bucket of more rows than this, a row is compared with the first ones and its neighbours only.
@@ -37,7 +41,7 @@ def _columns(batch: pl.DataFrame, *names: str) -> list[list[Any]]:
     return [batch[name].to_list() if name in batch.columns else [None] * batch.height for name in names]
 
 
-def summarise(batch: pl.DataFrame, *, threshold: float = 0.8, ngram: int = 5) -> pl.DataFrame:
+def summarise(batch: pl.DataFrame, *, threshold: Threshold = 0.8, ngram: Units = 5) -> pl.DataFrame:
     """Give for every row its key, its search bands and its sketch, in the bucket of its language.
 
     Knobs
@@ -130,7 +134,7 @@ def _union(parent: dict[Any, Any], a: Any, b: Any) -> None:
 def decide(
     summaries: pl.DataFrame,
     *,
-    threshold: float = 0.8,
+    threshold: Threshold = 0.8,
     action: Literal["drop", "group"] = "drop",
 ) -> pl.DataFrame:
     """Choose, within one language, the rows that go and the groups that belong together.

@@ -24,7 +24,9 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from isogloss.core import near as _near
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 VERSION = 1
+Share = Annotated[float, Field(ge=0, le=1)]
 # Rows without a language may be read: this step names it.
 FILLS_LANG = True
 
@@ -344,7 +347,7 @@ def _heir(code: str, other: str, declared: Container[str]) -> bool:
     return code == other or (code not in declared and close(code, other))
 
 
-def check(text: str, tag: str, min_confidence: float, min_script: float, min_letters: int) -> str | None:
+def _doubt(text: str, tag: str, min_confidence: float, min_script: float, min_letters: int) -> str | None:
     """Give the reason why a text cannot be in the declared language `tag`, or None."""
     code, _, script = tag.partition("_")
     text = own_text(text)
@@ -363,9 +366,9 @@ def apply(
     batch: pl.DataFrame,
     decision: pl.DataFrame,
     *,
-    min_confidence: float = 0.5,
-    min_script: float = 0.5,
-    min_letters: int = 15,
+    min_confidence: Share = 0.5,
+    min_script: Share = 0.5,
+    min_letters: Annotated[int, Field(ge=1)] = 15,
     langs: tuple[str, ...] = (),
 ) -> pl.DataFrame:
     """Write the reasons into `drop` and fill `lang` where it is null.
@@ -392,7 +395,7 @@ def apply(
             tag, seen = _fill(own_text(text or ""), tags, bayes, min_confidence)
             reason = None if tag else "langid: cannot tell" + (f" ({seen})" if seen else "")
         elif text is not None and old is None:
-            reason = check(text, tag, min_confidence, min_script, min_letters)
+            reason = _doubt(text, tag, min_confidence, min_script, min_letters)
         found.append(tag)
         drop.append(old if old is not None else reason)
     return batch.with_columns(pl.Series("lang", found, dtype=pl.String), pl.Series("drop", drop, dtype=pl.String))

@@ -1,0 +1,103 @@
+"""Examples of what a step did, for the screen of who asked: reasons by kind, and text shortened around what changed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# Examples kept of one kind, and kinds of reasons that get examples.
+EACH, MOST = 3, 8
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row before and after; a dropped row has a reason and no after."""
+
+    what: str
+    lang: str
+    id: str
+    before: str
+    after: str
+    reason: str = ""
+
+
+def kind(reason: str) -> str:
+    """A reason without what differs from row to row: ids, numbers, quoted values.
+
+    >>> kind("near-duplicate of a-17 (Jaccard 0.83); their labels differ")
+    'near-duplicate; their labels differ'
+    >>> kind("found in bench.jsonl (near, Jaccard 0.91)"), kind("langid: says deu 0.99, declared eng_Latn")
+    ('found in bench.jsonl (near)', 'langid: says deu, declared eng_Latn')
+    """
+    text = re.sub(r"\(([a-z-]+), [^)]*\)", r"(\1)", reason)
+    text = re.sub(r"\s*\([A-Z0-9][^)]*\)", "", text)
+    text = re.sub(r"duplicate of .*?(?=; |$)", "duplicate", text)
+    text = re.sub(r"(?<=\w )\d+ % ", "", re.sub(r": \d+ % ", ": only some ", text))
+    text = re.sub(r"\s\d+\.\d+(?=[,)\s]|$)", "", text)
+    text = re.sub(r"'[^']*'$|'[^']*'(?=[ ;:,)])", "'…'", text)
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
+def pick(examples: Iterable[Example]) -> list[Example]:
+    """A few of each kind: of languages and kinds that have few, first come, first kept."""
+    seen: Counter[tuple[str, str]] = Counter()
+    kinds: Counter[str] = Counter()
+    langs: Counter[tuple[str, str, str]] = Counter()
+    kept = []
+    for example in examples:
+        what = (example.what, kind(example.reason))
+        if not seen[what]:
+            kinds[example.what] += 1
+        if kinds[example.what] > MOST and not seen[what]:
+            continue
+        if seen[what] < EACH and not langs[(*what, example.lang)]:
+            kept.append(example)
+            seen[what] += 1
+            langs[(*what, example.lang)] += 1
+    return kept
+
+
+def lines(example: Example, width: int) -> list[str]:
+    """An example as text of at most `width` characters a line."""
+    head = f"{example.lang} {example.id}"
+    if example.what == "dropped":
+        return [f"    {head}"[:width], "      " + around(example.before, None, width - 6)]
+    return [
+        f"    {head}"[:width],
+        "      - " + around(example.before, example.after, width - 8),
+        "      + " + around(example.after, example.before, width - 8),
+    ]
+
+
+def around(text: str, other: str | None, width: int) -> str:
+    """`text` cut to `width` around the first place where it differs from `other`; what cannot be seen is named.
+
+    >>> around("caf\\u0065\\u0301 \\u200bau lait", "café au lait", 24)
+    'café ⟨U+200B⟩au lait'
+    """
+    at = 0
+    if other is not None:
+        at = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
+    start = max(0, at - width // 3)
+    shown = visible(text[start : start + width])
+    shown = ("…" if start else "") + shown
+    return shown if len(shown) <= width else shown[: width - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """Characters that a terminal hides or obeys, by their number; a line break as ⏎.
+
+    >>> visible("a\\u200fb\\n\\x07")
+    'a⟨U+200F⟩b⏎⟨U+0007⟩'
+    """
+
+    def one(character: str) -> str:
+        if character == "\n":
+            return "⏎"
+        hidden = unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Co", "Cs", "Cn") or character == "\u00a0"
+        return f"⟨U+{ord(character):04X}⟩" if hidden else character
+
+    return "".join(map(one, text))

@@ -1,0 +1,311 @@
+"""prepare: good rows go on, every other row lies on disk with its reason; how shards are cut changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from conftest import LANGS, PIECES, Place, Said, corpus_rows, write_jsonl
+
+from isogloss.core import files
+from isogloss.core.corpus import Corpus
+from isogloss.core.engine import Engine, Local
+from isogloss.core.errors import DataError, IsoglossError, StaleError
+from isogloss.core.run import Run
+from isogloss.core.say import Say
+from isogloss.stages import chain
+
+
+class Heard(Say):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    note = line
+
+
+def prepare(place: Place, say: Say | None = None, engine: Engine | None = None, **how: Any) -> Run:
+    return chain.advance(place.recipe, "prepare", runs=place.runs, say=say, engine=engine or Local(1), **how)[1]
+
+
+def corpus(run: Run) -> pl.DataFrame:
+    return Corpus(run.path("corpus")).frame()
+
+
+def dropped(run: Run) -> pl.DataFrame:
+    frames = [files.read_parquet(p) for p in sorted(run.path("dropped").glob("*"))]
+    return pl.concat(frames) if frames else pl.DataFrame(schema={"reason": pl.String})
+
+
+def dirty_rows() -> list[dict[str, Any]]:
+    """Rows of our corpus with duplicates, near-duplicates, wrong languages and rows without a language."""
+    rows: list[dict[str, Any]] = corpus_rows()
+    shaken = random.Random(0)
+    for i, row in enumerate(shaken.sample(rows, 40)):
+        changed = {**row, "id": f"extra-{i}", "group": None}
+        changed["text"] = [row["text"].upper(), row["text"] + "!", row["text"], "\u00a0" + row["text"]][i % 4]
+        changed["lang"] = [row["lang"], None, "eng_Latn"][i % 3]
+        rows.append(changed)
+    rows += [{**rows[3], "text": "other"}, {**rows[9], "id": "empty", "text": "\ufeff \u200b"}]
+    shaken.shuffle(rows)
+    return rows
+
+
+def test_neither_shards_nor_workers_change_the_corpus(place: Place) -> None:
+    write_jsonl(place.folder / "raw.jsonl", dirty_rows())
+    write_jsonl(place.folder / "bench.jsonl", [{"text": row["text"]} for row in corpus_rows()[:20]])
+    steps = [
+        "standardise",
+        "langid",
+        {"use": "dedup", "threshold": 0.7},
+        {"use": "decontaminate", "against": ["bench.jsonl"]},
+    ]
+    found = []
+    for n_bytes, workers in ((4_000_000, 1), (10_000, 1), (10_000, 2)):
+        place = place.with_(name=f"r{len(found)}", data={"steps": steps, "shard_bytes": n_bytes})
+        run = prepare(place, engine=Local(workers))
+        ledger = files.read_parquet(run.path("ledger.parquet"))
+        found.append(
+            [
+                corpus(run),
+                dropped(run).sort("origin", "step"),
+                ledger.sort("step", "lang", "source"),
+                files.read_parquet(run.path("counts.parquet")),
+            ]
+        )
+    assert found[0][0].height > 100 and found[0][1]["step"].n_unique() >= 5
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert a.equals(b)
+
+
+def test_the_ledger_adds_up_and_every_row_is_somewhere(place: Place) -> None:
+    rows = dirty_rows()
+    write_jsonl(place.folder / "raw.jsonl", rows)
+    run = prepare(place.with_(data={"steps": ["standardise", "langid", "dedup"]}))
+    kept, gone = corpus(run), dropped(run)
+    assert kept.height + gone.height == len(rows)
+    assert gone["reason"].is_not_null().all() and gone["origin"].str.contains(r"^raw\.jsonl:\d+$").all()
+    assert {*kept["origin"], *gone["origin"]} == {f"raw.jsonl:{i + 1}" for i in range(len(rows))}
+    ledger = files.read_parquet(run.path("ledger.parquet"))
+    assert (ledger["n_in"] - ledger["n_dropped"] == ledger["n_out"]).all()
+    assert ledger["n_dropped"].sum() == gone.height
+    assert ledger.filter(pl.col("step") == "split")["n_out"].sum() == kept.height
+    groups = kept.filter(pl.col("group").is_not_null()).group_by("group").agg(pl.col("split").n_unique())
+    assert (groups["split"] == 1).all()
+
+
+def test_bad_rows_are_set_aside_counted_and_shown(place: Place) -> None:
+    good = corpus_rows()
+    bad = [
+        {**good[0], "id": "b0", "text": ""},
+        {**good[1], "id": "b1", "text": "a\x00b"},
+        {**good[2], "id": "b2", "label": None},
+        {**good[3], "id": "b3", "lang": "klingonese"},
+        {**good[4], "id": "b4", "lang": "deu"},
+        {**good[5], "id": good[6]["id"]},
+        {**good[7], "id": good[-1]["id"]},
+    ]
+    path = write_jsonl(place.folder / "raw.jsonl", [*good, *bad])
+    with path.open("ab") as handle:
+        handle.write(b'{"text": "caf\xe9"}\n{"text": \n')
+    say = Heard()
+    run = prepare(place, say)
+    assert corpus(run).height == len(good)
+    said = dict(zip(dropped(run)["origin"], dropped(run)["reason"], strict=True))
+    n = len(good)
+    assert said[f"raw.jsonl:{n + 4}"] == "unknown language 'klingonese'"
+    assert said[f"raw.jsonl:{n + 6}"].startswith(f"duplicated id '{good[6]['id']}': first at raw.jsonl:7")
+    assert "in another language; what translations share belongs in the column 'group'" in said[f"raw.jsonl:{n + 7}"]
+    assert len(said) == 9
+    told = "\n".join(say.lines)
+    for words in ("1 row set aside in read: empty text", "2 rows set aside in unique: duplicated id", "broken JSON"):
+        assert words in told
+    facts = run.require("prepare")["facts"]
+    assert (facts["n_rows"], facts["n_dropped"]) == (n, 9)
+
+
+def test_what_codes_were_read_as_is_said_once_each_and_kept(place: Place) -> None:
+    rows = [{**row, "lang": {"eng_Latn": "en-US", "swh_Latn": "sw"}.get(row["lang"], "sr")} for row in corpus_rows()]
+    write_jsonl(place.folder / "raw.jsonl", rows)
+    say = Heard()
+    run = prepare(place.with_(langs="all"), say)
+    notes = [line for line in say.lines if "is read as srp_Cyrl" in line]
+    assert len(notes) == 1
+    assert notes[0] in run.require("prepare")["facts"]["notes"]
+    assert set(corpus(run).filter(pl.col("lang") == "eng_Latn")["variety"]) == {"US"}
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "parquet", "json", "folder", "pattern"])
+def test_every_form_of_input_gives_the_same_rows(place: Place, format: str) -> None:
+    rows = corpus_rows(parallel=False)
+    table = pl.DataFrame(rows)
+    expected = corpus(prepare(place.with_(name="x", data={"raw": [str(write_jsonl(place.folder / "b.jsonl", rows))]})))
+    raw: Any = f"a.{format}"
+    if format == "csv":
+        table.write_csv(place.folder / raw)
+    elif format == "tsv":
+        table.write_csv(place.folder / raw, separator="\t", quote_style="never")
+    elif format == "parquet":
+        table.with_columns(pl.col("label").cast(pl.Categorical), nothing=pl.lit(None)).write_parquet(place.folder / raw)
+    elif format == "json":
+        (place.folder / raw).write_text(json.dumps(rows))
+    else:
+        for row in rows:
+            path = place.folder / "texts" / row["lang"] / row["label"] / f"{row['id']}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(row["text"].encode() + b"\r\n")
+        raw = "texts/{lang}/{label}/{id}.txt"
+        if format == "folder":
+            kinds = ((lang, label) for lang in LANGS for label in ("bill", "drug", "visit"))
+            raw = None
+            value = [{"path": f"texts/{lang}/{label}", "lang": lang, "label": label} for lang, label in kinds]
+    run = prepare(place.with_(data={"raw": [raw] if raw else value}))
+    columns = ["lang", "label", "text"] if format == "folder" else ["id", "lang", "label", "text", "split"]
+    assert corpus(run).select(columns).sort(columns).equals(expected.select(columns).sort(columns))
+
+
+def test_languages_that_nobody_stated_are_detected(place: Place) -> None:
+    rows = corpus_rows()
+    write_jsonl(place.folder / "raw.jsonl", [{**row, "lang": None} for row in rows])
+    found = corpus(prepare(place.with_(data={"steps": ["langid"]})))
+    truth = {row["id"]: row["lang"] for row in rows}
+    right = sum(truth[name] == lang for name, lang in found.select("id", "lang").rows())
+    assert right / len(rows) > 0.9
+    with pytest.raises(DataError, match=r"no usable row in the raw data: no language \(216 rows\)"):
+        prepare(place.with_(name="without", data={"steps": []}))
+
+
+def test_ten_thousand_tiny_files_are_quick_and_few_shards(place: Place) -> None:
+    folder = place.folder / "many"
+    folder.mkdir()
+    openers, bodies, closings = PIECES["eng_Latn"]
+    for i in range(10_000):
+        (folder / f"{i:05}.txt").write_text(f"{openers[i % 3]} {i} {closings[i % 2]}")
+    start = time.monotonic()
+    raw = [{"path": "many", "lang": "en", "label": "x"}]
+    run = prepare(place.with_(langs=["en"], data={"raw": raw}))
+    assert corpus(run).height == 10_000
+    assert len(list(run.path("corpus").iterdir())) <= 3
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: p.unlink(), "there is no raw input raw.jsonl"),
+        (lambda p: p.write_text(""), "no usable row in the raw data: it is empty"),
+        (lambda p: p.write_text("not json\n"), "no usable row in the raw data: broken JSON (1 row)"),
+        (lambda p: (p.unlink(), p.mkdir()), "the folder raw.jsonl has no file"),
+        (lambda p: p.write_text('{"body": "x", "lang": "en", "label": "y"}'), "no text (1 row)"),
+    ],
+)
+def test_input_that_cannot_be_used(place: Place, make: Callable[[Path], Any], words: str) -> None:
+    make(place.folder / "raw.jsonl")
+    with pytest.raises(DataError) as caught:
+        prepare(place)
+    assert words in str(caught.value)
+
+
+def test_a_file_that_is_named_twice(place: Place) -> None:
+    (place.folder / "link.jsonl").symlink_to(place.folder / "raw.jsonl")
+    with pytest.raises(DataError, match=r"data\.raw names raw\.jsonl 2 times: raw\.jsonl, link\.jsonl"):
+        prepare(place.with_(data={"raw": ["raw.jsonl", "link.jsonl"]}))
+
+
+def test_fresh_stale_again(place: Place) -> None:
+    say = Heard()
+    run = prepare(place)
+    before = run.require("prepare")["when"]
+    prepare(place, say)
+    assert say.lines == ["prepare   fresh, nothing to do"]
+    changed = place.with_(data={"split": {"dev": 0.2, "test": 0.2}})
+    with pytest.raises(StaleError, match=r"data\.split\.test: 0\.3 → 0\.2"):
+        prepare(changed)
+    assert run.require("prepare")["when"] == before
+    assert "test = 0.3" in run.path("recipe.toml").read_text(), "a refused recipe must not replace the run's"
+    prepare(changed, again=True)
+    assert "test = 0.2" in run.path("recipe.toml").read_text()
+    write_jsonl(place.folder / "raw.jsonl", corpus_rows()[:-1])
+    with pytest.raises(StaleError, match=r"inputs\.raw\.jsonl has other contents"):
+        prepare(changed)
+
+
+def test_a_damaged_shard_of_an_unfinished_run_does_not_stay_in_the_way(place: Place, monkeypatch: Any) -> None:
+    def killed(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    place = place.with_(data={"steps": ["dedup"], "shard_bytes": 10_000})
+    with monkeypatch.context() as patch:
+        patch.setattr("isogloss.stages.prepare._assemble", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(place)
+    (shard, *_) = sorted(place.run.glob("work/*/*split/*.parquet"))
+    shard.write_bytes(b"PAR1")
+    with pytest.raises(IsoglossError, match="is damaged") as caught:
+        prepare(place)
+    assert caught.value.exit_code == 2
+    assert corpus(prepare(place)).height > 100
+
+
+def test_finished_shards_are_not_done_again(place: Place, monkeypatch: Any) -> None:
+    place = place.with_(data={"steps": ["standardise"], "shard_bytes": 10_000})
+    done: list[Path] = []
+    write = files.write_parquet
+
+    def watched(path: Path, frame: pl.DataFrame) -> None:
+        write(path, frame)
+        done.append(path)
+        if len(done) == n_before_the_end:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write_parquet", watched)
+    for n_before_the_end in (3, 5, 4, 7):
+        done.clear()
+        with pytest.raises(KeyboardInterrupt):
+            prepare(place)
+    n_before_the_end = -1
+    done.clear()
+    prepare(place)
+    monkeypatch.undo()
+    again = [path for path in done if "00-read" in str(path) and path.suffix == ".parquet"]
+    assert not again
+    assert not (place.run / "work").exists()
+
+
+def test_what_is_left_of_work_goes_when_it_is_fresh(place: Place) -> None:
+    run = prepare(place)
+    (run.path("work") / "x").mkdir(parents=True)
+    prepare(place)
+    assert not run.path("work").exists()
+
+
+def test_a_gate_at_prepare(place: Place, cli: Callable[..., Said]) -> None:
+    rows: list[dict[str, Any]] = corpus_rows()
+    write_jsonl(
+        place.folder / "raw.jsonl", [{**row, "label": None if row["lang"] == "swh_Latn" else "x"} for row in rows]
+    )
+    place.with_(gate=[{"at": "prepare", "every_lang": {"lost": "<= 0.2"}}])
+    said = cli("prepare", "recipe.toml")
+    assert said.code == 1 and "swh_Latn" in said.err and "eng_Latn: lost" not in said.err
+
+
+def test_a_step_that_breaks_the_contract_is_named(place: Place, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "badstep.py").write_text(
+        '"""Loses rows."""\ndef apply(batch):\n    return batch[:-1]\n', encoding="utf-8"
+    )
+    package = tmp_path / "mypack"
+    package.mkdir()
+    os.replace(tmp_path / "badstep.py", package / "badstep.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(IsoglossError, match=r"the step 'mypack\.badstep' changed the rows of its batch"):
+        prepare(place.with_(data={"steps": ["mypack.badstep"]}))
