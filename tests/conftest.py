@@ -111,10 +111,8 @@ class Place:
         return Place(self.folder, value)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A small corpus in four languages, and a recipe that is quick to run."""
-    write_jsonl(tmp_path / "raw.jsonl", corpus_rows())
+def make_place(folder: Path) -> Place:
+    write_jsonl(folder / "raw.jsonl", corpus_rows())
     value = {
         "name": "small",
         "langs": list(LANGS),
@@ -123,7 +121,13 @@ def place(tmp_path: Path) -> Place:
         "evaluate": {"resamples": 200, "baselines": ["majority", "floor_pooled"]},
         "gate": [{"at": "promote", "every_lang": {"accuracy": ">= 0.1", "n": ">= 5"}}],
     }
-    return Place(tmp_path, value).with_()
+    return Place(folder, value).with_()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A small corpus in four languages, and a recipe that is quick to run."""
+    return make_place(tmp_path)
 
 
 @dataclass(frozen=True)

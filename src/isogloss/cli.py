@@ -203,15 +203,60 @@ def _pad(text: str, width: int) -> str:
 
 
 @app.command()
-def report(run: RunFolder, runs: Runs = Path("runs"), as_json: AsJson = False) -> None:
-    """Write the report of an evaluated run again, and show its table."""
+def report(
+    run: RunFolder,
+    other: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A second run, to set beside the first.")] = None,
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Write the report again; with two runs, one page for both."""
     from isogloss.stages import chain, report
 
     made, where = chain.target(run, runs)
+    if other is not None:
+        from isogloss.stages import compare, page
+
+        second = chain.target(other, runs)
+        with where.locked():
+            path = page.write_pair((made, where), second)
+        found = compare.compare([(made, where), second])
+        if as_json:
+            _json({"report": str(path), **found})
+        else:
+            _show_comparison(found)
+            _print(f"report: {path}")
+        return
     with where.locked():
         report.write_report(made, where)
     summary = report.summary(made, where)
     _json(summary) if as_json else _show(summary)
+
+
+@app.command()
+def compare(
+    given: Annotated[list[str], typer.Argument(metavar="RUN RUN ...", help="Two runs or more; the first is the reference.")],
+    metric: Annotated[str | None, typer.Option("--metric", help="Another metric than the first run's headline.")] = None,
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Gains and losses by language against the first run."""
+    from isogloss.stages import chain
+    from isogloss.stages import compare as stage
+
+    found = stage.compare([chain.target(name, runs) for name in given], metric=metric)
+    _json(found) if as_json else _show_comparison(found)
+
+
+def _show_comparison(found: dict[str, Any]) -> None:
+    from isogloss.stages import compare as stage
+
+    for item in stage.screen(found):
+        if isinstance(item, str):
+            _print(item)
+            continue
+        for line in _columns(item, _width() - 2):
+            _print("  " + line)
+        _print()
 
 
 # -- models -----------------------------------------------------------------------------------------------------
@@ -334,6 +379,8 @@ def _guarded(given: list[str]) -> int:
     try:
         code = app(given, standalone_mode=False)
         sys.stdout.flush()
+        if code == 130:  # typer's word for Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except BrokenPipeError:  # `isogloss ls | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

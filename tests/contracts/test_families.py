@@ -17,7 +17,13 @@ from tiny import LABELS
 
 LISTED = ["bert", "xlm-roberta", "deberta-v2", "modernbert"]  # mBERT, XLM-R and XLM-V, mDeBERTa, ModernBERT and mmBERT
 ARCHITECTURES = list(parts.load("families", "encoder").module.ARCHITECTURES)
-TEXTS = ["bread and soup", "train", "rain, sun, cloud and wind over the bridge; a very long sentence indeed", "ฝน 日本 😀 \ufffd", ""]
+TEXTS = [
+    "bread and soup",
+    "train",
+    "rain, sun, cloud and wind over the bridge; a very long sentence indeed",
+    "ฝน 日本 😀 \ufffd",
+    "",
+]
 encoder = parts.load("families", "encoder").module
 
 
@@ -78,7 +84,9 @@ def test_a_convolution_between_blocks(tmp_path: Path) -> None:
         for k in range(4):
             got = encoder.from_states(model, k, encoder.states_at(model, k, batch), batch).logits
             assert torch.equal(got, want), k
-    alone = tiny.load("", tmp_path, model_folder=tiny.folder("deberta-v2", conv_kernel_size=3, conv_act="gelu", layers=1))
+    alone = tiny.load(
+        "", tmp_path, model_folder=tiny.folder("deberta-v2", conv_kernel_size=3, conv_act="gelu", layers=1)
+    )
     with pytest.raises(InputError, match="cannot be split"):
         encoder.states_at(alone, 1, inputs(alone))
 
@@ -185,7 +193,9 @@ def test_a_hub_name_without_a_network_says_what_to_put_where(tmp_path: Path, mon
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(MissingError, match="hf download FacebookAI/xlm-roberta-base --local-dir xlm-roberta-base") as caught:
+    with pytest.raises(
+        MissingError, match="hf download FacebookAI/xlm-roberta-base --local-dir xlm-roberta-base"
+    ) as caught:
         tiny.load("", tmp_path, model_folder=Path("FacebookAI/xlm-roberta-base"))
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)

@@ -7,15 +7,12 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from page_runs import Made, make, rows, write
 
 from isogloss.core import lang as lang_table
 from isogloss.stages import compare, page, worldmap
-
-if TYPE_CHECKING:
-    from conftest import Made
 
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 
@@ -107,7 +104,17 @@ def test_every_table_has_a_caption_and_heads_with_scope(html: str) -> None:
 
 @pytest.mark.slow
 def test_size(wide: Made) -> None:
-    assert len(wide.html.encode()) < 2_000_000
+    """Below 2 MB with 205 languages, seven metrics, four baselines and a long training; every language is there."""
+    langs = page.Facts(*wide.pair).langs
+    assert len(page.Facts(*wide.pair).systems) == 5
+    score = {"value": 0.123456, "low": 0.023456, "high": 0.223456, "n": 99}
+    steps = "".join(json.dumps({"step": s, "dev": dict.fromkeys(langs, score)}) + "\n" for s in range(0, 3000, 10))
+    path = wide.run.folder / "steps.jsonl"
+    path.write_text(steps, encoding="utf-8")
+    html = page.page(*wide.pair)
+    path.unlink()
+    assert html.count("<polyline") == 205
+    assert len(html.encode()) < 2_000_000
     assert len({a["id"] for tag, a in read(wide.html).elements if tag == "th" and a.get("id")}) == 205
 
 
@@ -246,6 +253,18 @@ def test_confusion_adds_up(few: dict[str, Made]) -> None:
         assert row["wrong"] >= sum(mistake["n"] for mistake in row["mistakes"])
 
 
+def test_many_labels_are_listed_not_drawn(few: dict[str, Made], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above `MAX_MATRIX` there is no matrix of labels, nor of languages, and the page stays whole."""
+    monkeypatch.setattr(page, "MAX_MATRIX", 2)
+    html = page.page(*few["a"].pair)
+    assert read(html).problems == []
+    assert 'id="matrix"' not in html
+    assert 'id="agree"' not in html
+    assert 'id="shared"' not in html
+    assert 'id="mistakes"' in html
+    assert 'id="pairs"' in html
+
+
 def test_tokens_per_word_are_shown_when_the_card_knows_them(few: dict[str, Made]) -> None:
     made = few["b"]
     assert "tokens per word</th>" not in made.html
@@ -259,8 +278,6 @@ def test_tokens_per_word_are_shown_when_the_card_knows_them(few: dict[str, Made]
 
 
 def test_one_language_alone(tmp_path: Path) -> None:
-    from conftest import make, rows, write
-
     data = write(tmp_path / "data.jsonl", rows(["amh_Ethi"], ["x", "y"], {"train": 6, "test": 6}))
     html = make(tmp_path, "alone", data, ["amh_Ethi"]).html
     assert read(html).problems == []

@@ -154,8 +154,19 @@ def test_two_processes_change_nothing_but_rounding(plain: Any, tmp_path: Path) -
     made = {**sections, "name": "two"}
     script = tmp_path / "go.py"
     script.write_text(SCRIPT.format(tests=str(Path(tiny.__file__).parent), at=str(tmp_path), sections=json.dumps(made)))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29533", str(script)]
-    done = subprocess.run(launch, capture_output=True, text=True, timeout=250, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "29533",
+        str(script),
+    ]
+    done = subprocess.run(
+        launch, capture_output=True, text=True, timeout=250, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     two = type(one)(tmp_path / "runs" / "two")
     assert losses(two) == {step: pytest.approx(loss, abs=1e-5) for step, loss in losses(one).items()}
@@ -196,7 +207,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("moment", ["training", "evaluation", "saving", "writing the model"])
-def test_stopped_anywhere_it_goes_on_to_the_same_end(moment: str, plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_anywhere_it_goes_on_to_the_same_end(
+    moment: str, plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from isogloss.nn.checkpoints import Checkpoints
     from isogloss.nn.trainee import Trainee
     from isogloss.parts.families import encoder
@@ -238,12 +251,18 @@ def _kill_often(plain: Any, at: Path, n: int, seed: int, longest: float) -> int:
     rng = np.random.default_rng(seed)
     n_killed = 0
     for i in range(n + 1):
-        going = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        going = subprocess.Popen(
+            [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
         if i < n:
             # importing takes most of the time; wait until the run is at work, then kill at random
             log = at / "runs" / "tiny" / "steps.jsonl"
             size, until = log.stat().st_size if log.is_file() else 0, time.monotonic() + 60
-            while going.poll() is None and time.monotonic() < until and (log.stat().st_size if log.is_file() else 0) == size:
+            while (
+                going.poll() is None
+                and time.monotonic() < until
+                and (log.stat().st_size if log.is_file() else 0) == size
+            ):
                 time.sleep(0.005)
             time.sleep(rng.uniform(0, longest))
             n_killed += going.poll() is None
@@ -262,7 +281,14 @@ def test_kill_9_three_times(plain: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_kill_9_twenty_times(plain: Any, tmp_path: Path) -> None:
-    assert sum(_kill_often(plain, tmp_path / f"{i}", 5, seed=i, longest=0.4) for i in range(4) if not (tmp_path / f"{i}").mkdir()) >= 12
+    assert (
+        sum(
+            _kill_often(plain, tmp_path / f"{i}", 5, seed=i, longest=0.4)
+            for i in range(4)
+            if not (tmp_path / f"{i}").mkdir()
+        )
+        >= 12
+    )
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "state"])
@@ -278,7 +304,11 @@ def test_a_damaged_checkpoint_is_recognised_and_the_one_before_is_used(damage: s
         file.unlink()
     else:
         middle = len(whole) // 2
-        file.write_bytes(whole[:middle] if damage in ("cut", "state") else whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        file.write_bytes(
+            whole[:middle]
+            if damage in ("cut", "state")
+            else whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        )
     again, heard = tiny.train(made, tmp_path)
     assert any("the checkpoint of step 12 cannot be used" in line for line in heard)
     assert "train     resuming at step 8 of 12" in heard
@@ -322,7 +352,12 @@ def test_odd_languages(tmp_path: Path) -> None:
     rows = [r for r in rows if not (r["lang"] == "tha_Thai" and r["label"] == "sky" and r["split"] == "train")]
     rows.append({"id": "new", "text": "bread", "label": "unheard", "lang": "eng_Latn", "split": "test"})
     rows.append({"id": "long", "text": "ฝน " * 3000, "label": "sky", "lang": "tha_Thai", "split": "train"})
-    train = {"weights": "by_lang", "mix": {"use": "temperature", "tau": 0.0}, "stop": {"on": "worst"}, "keep": {"drop_at_most": 0.05}}
+    train = {
+        "weights": "by_lang",
+        "mix": {"use": "temperature", "tau": 0.0},
+        "stop": {"on": "worst"},
+        "keep": {"drop_at_most": 0.05},
+    }
     made = tiny.recipe(tmp_path, rows=rows, task={"use": "classify", "max_length": 16}, train=train)
     run, heard = tiny.train(made, tmp_path)
     last = tiny.events(run, "evaluation")[-1]
@@ -499,7 +534,9 @@ def order(rows, rng, seen, *, n: int = 16):
 
 def test_a_mix_that_gives_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "mix.py").write_text('"""Bad."""\nimport numpy as np\ndef order(rows, rng, seen):\n    return np.array([10 ** 9])\n')
+    (tmp_path / "bad" / "mix.py").write_text(
+        '"""Bad."""\nimport numpy as np\ndef order(rows, rng, seen):\n    return np.array([10 ** 9])\n'
+    )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(InputError, match=r"the mix 'bad\.mix' must give positions 0\.\.107"):
         tiny.train(tiny.recipe(tmp_path, train={"mix": "bad.mix"}), tmp_path)
@@ -515,7 +552,9 @@ def test_a_training_that_diverges_says_so(tmp_path: Path, monkeypatch: pytest.Mo
         return loss_B * float("inf"), n_B
 
     monkeypatch.setattr(classify, "loss", infinite)
-    with pytest.raises(InputError, match=r"training diverged at step 1: the loss of .*eng_Latn.* is not a number; lower train\.lr"):
+    with pytest.raises(
+        InputError, match=r"training diverged at step 1: the loss of .*eng_Latn.* is not a number; lower train\.lr"
+    ):
         tiny.train(tiny.recipe(tmp_path), tmp_path)
 
 
@@ -556,3 +595,29 @@ def test_an_export_is_read_by_transformers_and_by_us(plain: Any, tmp_path: Path)
         value = {"name": "floor", "model": "ngram", "data": {"raw": [str(tmp_path / "rows.jsonl")]}}
         made = recipes.build(value, folder=tmp_path)
         export(tiny.train(made, tmp_path)[0].folder, tmp_path / "no")
+
+
+# -- before training --------------------------------------------------------------------------------------------
+
+
+def test_the_untuned_model_is_a_baseline_where_it_has_these_labels(plain: Any, tmp_path: Path) -> None:
+    """A model that was trained before, here with its labels in another order, trained on from its export."""
+    from isogloss.core.engine import Local
+    from isogloss.core.say import Say
+    from isogloss.stages.evaluate import evaluate, systems
+    from isogloss.stages.export import export
+
+    _, run, _ = plain
+    export(run.folder, tmp_path / "before")
+    labels = {"use": "classify", "labels": ["sky", "road", "food"]}
+    made = tiny.recipe(tmp_path, model={"use": "encoder", "name": "before"}, task=labels)
+    assert "untuned" in systems(made)
+    new, _ = tiny.train(made, tmp_path)
+    evaluate(made, new, Local(), Say())
+    found = files.read_parquet(new.path("predictions", "untuned.parquet")).filter(pl.col("split") == "test").sort("id")
+    rows = pl.DataFrame([row for row in tiny.sentences(12) if row["split"] == "test"]).sort("id")
+    assert found["pred"].to_list() == isogloss.load(run.folder).answer(rows)["pred"].to_list()
+    scratch = tiny.recipe(tmp_path, name="scratch")
+    assert "untuned" not in systems(scratch)
+    masked = tiny.recipe(tmp_path, name="masked", model={"use": "encoder", "name": str(tiny.folder("bert"))})
+    assert "untuned" not in systems(masked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from collections.abc import Callable
@@ -188,7 +187,7 @@ def test_languages_that_nobody_stated_are_detected(place: Place) -> None:
 def test_ten_thousand_tiny_files_are_quick_and_few_shards(place: Place) -> None:
     folder = place.folder / "many"
     folder.mkdir()
-    openers, bodies, closings = PIECES["eng_Latn"]
+    openers, _, closings = PIECES["eng_Latn"]
     for i in range(10_000):
         (folder / f"{i:05}.txt").write_text(f"{openers[i % 3]} {i} {closings[i % 2]}")
     start = time.monotonic()
@@ -260,23 +259,22 @@ def test_a_damaged_shard_of_an_unfinished_run_does_not_stay_in_the_way(place: Pl
 def test_finished_shards_are_not_done_again(place: Place, monkeypatch: Any) -> None:
     place = place.with_(data={"steps": ["standardise"], "shard_bytes": 10_000})
     done: list[Path] = []
-    write = files.write_parquet
+    write, left = files.write_parquet, [0]
 
     def watched(path: Path, frame: pl.DataFrame) -> None:
         write(path, frame)
         done.append(path)
-        if len(done) == n_before_the_end:
+        left[0] -= 1
+        if left[0] == 0:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(files, "write_parquet", watched)
-    for n_before_the_end in (3, 5, 4, 7):
-        done.clear()
+    for n_files in (3, 5, 4, 7):
+        left[0] = n_files
         with pytest.raises(KeyboardInterrupt):
             prepare(place)
-    n_before_the_end = -1
     done.clear()
     prepare(place)
-    monkeypatch.undo()
     again = [path for path in done if "00-read" in str(path) and path.suffix == ".parquet"]
     assert not again
     assert not (place.run / "work").exists()
@@ -300,12 +298,11 @@ def test_a_gate_at_prepare(place: Place, cli: Callable[..., Said]) -> None:
 
 
 def test_a_step_that_breaks_the_contract_is_named(place: Place, tmp_path: Path, monkeypatch: Any) -> None:
-    (tmp_path / "badstep.py").write_text(
-        '"""Loses rows."""\ndef apply(batch):\n    return batch[:-1]\n', encoding="utf-8"
-    )
     package = tmp_path / "mypack"
     package.mkdir()
-    os.replace(tmp_path / "badstep.py", package / "badstep.py")
+    (package / "badstep.py").write_text(
+        '"""Loses rows."""\ndef apply(batch):\n    return batch[:-1]\n', encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(IsoglossError, match=r"the step 'mypack\.badstep' changed the rows of its batch"):
         prepare(place.with_(data={"steps": ["mypack.badstep"]}))

@@ -22,11 +22,19 @@ def token_ids(model: TextModel, texts: Sequence[str], max_length: int) -> tuple[
     limit = min(max_length, model.max_length)
     if not texts:
         return [], np.zeros(0, bool)
-    every = model.tokenizer(list(texts), truncation=False, return_attention_mask=False, return_token_type_ids=False, verbose=False)["input_ids"]
+    every = model.tokenizer(
+        list(texts), truncation=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
+    )["input_ids"]
     cut = np.array([len(ids) > limit for ids in every])
     at = np.flatnonzero(cut)
     if len(at):
-        short = model.tokenizer([texts[i] for i in at], truncation=True, max_length=limit, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+        short = model.tokenizer(
+            [texts[i] for i in at.tolist()],
+            truncation=True,
+            max_length=limit,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
         for i, ids in zip(at, short, strict=True):
             every[i] = ids
     return every, cut
@@ -73,7 +81,10 @@ class Feed:
         window = np.asarray(self._mix("order", self._rows, self._rng, seen))
         whole = window.ndim == 1 and len(window) > 0 and np.issubdtype(window.dtype, np.integer)
         if not whole or window.min() < 0 or window.max() >= self._rows.height:
-            raise InputError(f"the mix '{self._mix.name}' must give positions 0..{self._rows.height - 1} in a one-dimensional integer array that is not empty")
+            raise InputError(
+                f"the mix '{self._mix.name}' must give positions 0..{self._rows.height - 1} in one dimension, "
+                "as integers, at least one"
+            )
         return window.astype(np.int64)
 
     def state(self) -> dict[str, Any]:

@@ -17,8 +17,10 @@ class _Caught(Exception):
         self.states = states
 
 
-def states_at(model: nn.Module, blocks: Sequence[nn.Module], k: int, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """States `(B, T, D)` that enter block `k`; for `k = len(blocks)` those that leave the last. Blocks above do not run."""
+def states_at(
+    model: nn.Module, blocks: Sequence[nn.Module], k: int, inputs: Mapping[str, torch.Tensor]
+) -> torch.Tensor:
+    """States `(B, T, D)` that enter block `k`, or leave the last for `k = len(blocks)`. Blocks above do not run."""
     _check(blocks, k)
 
     def entering(block: nn.Module, args: tuple[Any, ...]) -> None:
@@ -39,9 +41,15 @@ def states_at(model: nn.Module, blocks: Sequence[nn.Module], k: int, inputs: Map
 
 
 def from_states(
-    model: nn.Module, blocks: Sequence[nn.Module], k: int, states_BTD: torch.Tensor, inputs: Mapping[str, torch.Tensor], *, paired: bool = False
+    model: nn.Module,
+    blocks: Sequence[nn.Module],
+    k: int,
+    states_BTD: torch.Tensor,
+    inputs: Mapping[str, torch.Tensor],
+    *,
+    paired: bool = False,
 ) -> Any:
-    """What `model(**inputs)` gives when `states_BTD` enter block `k`: its own forward, with blocks below k passed through.
+    """What `model(**inputs)` gives when `states_BTD` enter block `k`: its own forward, lower blocks passed through.
 
     `paired`: the blocks of this architecture return (states, attention). The states are put in where block k begins, so
     that whatever the model does between lower blocks is without effect.
@@ -65,7 +73,7 @@ def _passed(blocks: Sequence[nn.Module], states_BTD: torch.Tensor, paired: bool)
     """Let `blocks` give the states, whatever comes in."""
     out = (states_BTD, None) if paired else states_BTD
     for block in blocks:
-        block.forward = lambda *args, **kwargs: out  # type: ignore[method-assign]
+        block.forward = lambda *args, **kwargs: out
     try:
         yield
     finally:
@@ -79,7 +87,7 @@ def _check(blocks: Sequence[nn.Module], k: int) -> None:
 
 
 def depths(model: nn.Module, embeddings: Sequence[nn.Module], blocks: Sequence[nn.Module]) -> dict[str, int]:
-    """The depth of every parameter by name: 0 for embeddings, i + 1 for block i, one more for what is above the blocks."""
+    """The depth of every parameter by name: 0 for embeddings, i + 1 for block i, one more for what is above them."""
     depth = {id(p): len(blocks) + 1 for p in model.parameters()}
     for i, block in enumerate(blocks):
         depth |= {id(p): i + 1 for p in block.parameters()}
@@ -89,7 +97,7 @@ def depths(model: nn.Module, embeddings: Sequence[nn.Module], blocks: Sequence[n
 
 
 def rest_frozen(embeddings: Sequence[nn.Module], blocks: Sequence[nn.Module]) -> None:
-    """Put what lies below the first trained parameter in evaluation mode: its states are then the same at every step."""
+    """Put what lies below the first trained parameter in evaluation mode: its states are the same at every step."""
     for module in (nn.ModuleList(embeddings), *blocks):
         if any(p.requires_grad for p in module.parameters()):
             return

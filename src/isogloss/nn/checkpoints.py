@@ -1,9 +1,9 @@
 """Checkpoints: safetensors and JSON, each whole or absent, each file with its digest.
 
-    checkpoints/step-00000400/weights.safetensors     trained parameters only
-                              optimizer.safetensors   NAME/exp_avg, NAME/exp_avg_sq, NAME/step
-                              order.safetensors       the mix's window; dev probabilities of this step
-                              state.json              step, mix, schedule, what was seen, dev scores, digests
+checkpoints/step-00000400/weights.safetensors     trained parameters only
+                          optimizer.safetensors   NAME/exp_avg, NAME/exp_avg_sq, NAME/step
+                          order.safetensors       the mix's window; dev probabilities of this step
+                          state.json              step, mix, schedule, what was seen, dev scores, digests
 """
 
 from __future__ import annotations
@@ -52,10 +52,14 @@ class Checkpoints:
 
         with whole_folder(self.path(step)) as temporary:
             for name in TENSORS:
-                # a 0-dim tensor per parameter and shared storage both occur; safetensors wants neither shared nor strided
-                save_file({k: v.detach().cpu().contiguous() for k, v in tensors[name].items()}, temporary / f"{name}.safetensors")
+                save_file(
+                    {k: v.detach().cpu().contiguous() for k, v in tensors[name].items()},
+                    temporary / f"{name}.safetensors",
+                )
             sums = {p.name: [p.stat().st_size, files.digest(p)] for p in sorted(temporary.iterdir())}
-            files.write_json(temporary / "state.json", {"format": FORMAT, "key": self.key, "step": step, "files": sums, **state})
+            files.write_json(
+                temporary / "state.json", {"format": FORMAT, "key": self.key, "step": step, "files": sums, **state}
+            )
 
     def read(self, step: int) -> Checkpoint:
         """Read a checkpoint. Raises PlaceError when it is not whole, or of another training."""
@@ -69,7 +73,9 @@ class Checkpoints:
             path = folder / name
             if not path.is_file() or path.stat().st_size != size or files.digest(path) != digest:
                 raise PlaceError(f"{path} is missing or damaged")
-        tensors = {name: files.read_own(folder / f"{name}.safetensors", lambda path: load_file(path)) for name in TENSORS}
+        tensors = {
+            name: files.read_own(folder / f"{name}.safetensors", lambda path: load_file(path)) for name in TENSORS
+        }
         return Checkpoint(step, tensors, state)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:

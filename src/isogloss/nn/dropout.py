@@ -19,9 +19,11 @@ ATTENTION = "isogloss_rows"
 
 
 class Draws:
-    """The random numbers of one micro-batch: `places (B,)` in the global batch, `lengths (B,)` in tokens, `padded` to T."""
+    """Random numbers of a micro-batch: `places (B,)` in the global batch, `lengths (B,)` in tokens, `padded` to T."""
 
-    def __init__(self, seed: int, step: int, places: Sequence[int], lengths: Sequence[int], padded: int, device: torch.device) -> None:
+    def __init__(
+        self, seed: int, step: int, places: Sequence[int], lengths: Sequence[int], padded: int, device: torch.device
+    ) -> None:
         def generator(*key: int) -> torch.Generator:
             digest = hashlib.blake2b(repr((seed, step, *key)).encode(), digest_size=8).digest()
             return torch.Generator(device).manual_seed(int.from_bytes(digest, "big") >> 1)
@@ -36,7 +38,12 @@ class Draws:
         `x` is (B, D), (B, T, D) or (B * h, ..., T, T) of rows; anything else is shared by all rows.
         """
         token_axes = {2: (), 3: (1,), 4: (2, 3)}.get(x.ndim)
-        if token_axes is None or x.shape[0] % len(self.rows) or any(x.shape[a] != self.padded for a in token_axes) or (x.ndim == 2 and len(x) != len(self.rows)):
+        if (
+            token_axes is None
+            or x.shape[0] % len(self.rows)
+            or any(x.shape[a] != self.padded for a in token_axes)
+            or (x.ndim == 2 and len(x) != len(self.rows))
+        ):
             return torch.empty_like(x).bernoulli_(1 - p, generator=self.shared) / (1 - p)
         mask = torch.zeros_like(x)
         each = x.shape[0] // len(self.rows)
@@ -44,7 +51,9 @@ class Draws:
             region = mask[i * each : (i + 1) * each]
             for axis in token_axes:
                 region = region.narrow(axis, 0, length)
-            region.copy_(torch.empty(region.shape, dtype=x.dtype, device=x.device).bernoulli_(1 - p, generator=generator))
+            region.copy_(
+                torch.empty(region.shape, dtype=x.dtype, device=x.device).bernoulli_(1 - p, generator=generator)
+            )
         return mask.div_(1 - p)
 
 
@@ -81,11 +90,11 @@ class RowDropout(nn.Module):
 
 
 def by_row(model: nn.Module, net: Any) -> None:
-    """Make every dropout of `model` one by row: modules are exchanged, and attention of `net` that drops is told how."""
+    """Make every dropout of `model` one by row: modules are exchanged, and attention that drops is told how."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
-                setattr(module, name, RowDropout(child.p))
+                setattr(module, name, RowDropout(child.p).train(child.training))
     drops = any(getattr(net.config, name, 0) for name in ("attention_probs_dropout_prob", "attention_dropout"))
     if drops and getattr(net, "_supports_attention_backend", False):
         from transformers import AttentionInterface, AttentionMaskInterface
@@ -97,10 +106,16 @@ def by_row(model: nn.Module, net: Any) -> None:
 
 
 def _attention(
-    module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor | None, dropout: float = 0.0,
-    scaling: float | None = None, **kwargs: Any,
-) -> tuple[torch.Tensor, None]:  # fmt: skip
-    """Attention for transformers' interface: torch's kernel where nothing is dropped, else the plain sum with a mask by row."""
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention for transformers: torch's kernel where nothing is dropped, else a plain sum with a mask by row."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if not dropout:
@@ -108,6 +123,10 @@ def _attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = query @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
-        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min) if attention_mask.dtype == torch.bool else scores + attention_mask
+        scores = (
+            scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+            if attention_mask.dtype == torch.bool
+            else scores + attention_mask
+        )
     weights = dropped(torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype), dropout)
     return (weights @ value).transpose(1, 2).contiguous(), None

@@ -27,14 +27,17 @@ class Found:
 
 
 def find(name: str, revision: str | None, folder: Path) -> Found:
-    """Find the model `name`: `folder` (the name as a path) when it exists, else the hub's, from its cache when it is there.
+    """Find the model `name`: `folder` (the name as a path) when it exists, else the hub's, from its cache first.
 
     Raises MissingError when it is nowhere, InputError when the folder holds no model of safetensors.
     """
     if folder.is_dir():
         return Found(_checked(folder, name))
     if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise MissingError(f"there is no model folder {folder}; give a folder with config.json, model.safetensors and a tokenizer, or a hub name")
+        raise MissingError(
+            f"there is no model folder {folder}; give a folder with config.json, model.safetensors and a tokenizer, "
+            "or a hub name"
+        )
     snapshot = _cached(name, revision) or _fetched(name, revision)
     return Found(_checked(snapshot, name), snapshot.name)
 
@@ -53,14 +56,20 @@ def _fetched(name: str, revision: str | None) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     what = f"the model '{name}'" + (f" at revision '{revision}'" if revision else "")
-    where = f"download its folder on a machine that is connected (hf download {name} --local-dir {Path(name).name}), copy it here, and name that folder: model.name = '{Path(name).name}'"
+    short = Path(name).name
+    where = (
+        f"download its folder on a machine that is connected (hf download {name} --local-dir {short}), "
+        f"copy it beside the recipe, and name that folder: model.name = '{short}'"
+    )
     if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
         raise MissingError(f"{what} is not on this machine and the hub cannot be reached; {where}")
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS), etag_timeout=SECONDS))
     except Exception as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MissingError(f"{what} is not on this machine and the hub does not give it ({said[:160]}); check the name, or {where}") from None
+        raise MissingError(
+            f"{what} is not on this machine and the hub does not give it ({said[:160]}); check the name, or {where}"
+        ) from None
 
 
 def _reachable(endpoint: str) -> bool:
@@ -71,7 +80,9 @@ def _reachable(endpoint: str) -> bool:
 
     parts = urlsplit(endpoint)
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=SECONDS):
+        with socket.create_connection(
+            (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=SECONDS
+        ):
             return True
     except OSError:
         return False
@@ -83,8 +94,8 @@ def _checked(folder: Path, name: str) -> Path:
     if not any(folder.glob("*.safetensors")):
         pickles = ", ".join(sorted(p.name for p in folder.glob("*.bin"))) or "no weights at all"
         raise InputError(
-            f"'{name}' has no safetensors weights ({pickles}), and pickles are never loaded; give a revision that has them "
-            f"(the hub's converter offers one as revision = 'refs/pr/N'), or convert the folder yourself"
+            f"'{name}' has no safetensors weights ({pickles}), and pickles are never loaded; give a revision that has "
+            f"them (the hub's converter offers one as revision = 'refs/pr/N'), or convert the folder yourself"
         )
     return folder
 

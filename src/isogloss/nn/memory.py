@@ -25,10 +25,12 @@ def available() -> int | None:
 
 
 def sentence(n_all: int, n_trained: int) -> str:
-    """
+    """What is said of a model before its weights are read.
+
     >>> sentence(278_000_000, 7_000_000)
-    '278.0 M parameters, 7.0 M trained: 1.11 GB of weights, 0.03 GB of gradients, 0.06 GB of optimizer, 1.20 GB in all before activations'
+    '278.0 M parameters, 7.0 M trained: 1.11 GB weights, 0.03 GB gradients, 0.06 GB optimizer; 1.20 GB and activations'
     """
     parts = needed(n_all, n_trained)
-    listed = ", ".join(f"{n_bytes / 1e9:.2f} GB of {what}" for what, n_bytes in parts.items())
-    return f"{n_all / 1e6:.1f} M parameters, {n_trained / 1e6:.1f} M trained: {listed}, {sum(parts.values()) / 1e9:.2f} GB in all before activations"
+    listed = ", ".join(f"{n_bytes / 1e9:.2f} GB {what}" for what, n_bytes in parts.items())
+    sizes = f"{n_all / 1e6:.1f} M parameters, {n_trained / 1e6:.1f} M trained"
+    return f"{sizes}: {listed}; {sum(parts.values()) / 1e9:.2f} GB and activations"

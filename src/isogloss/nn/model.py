@@ -37,12 +37,14 @@ class Start:
 
 
 class TextModel(nn.Module):
-    """`net`, a transformers model with its head; its `tokenizer`; `labels` in the order of the logits; `facts` for the card.
+    """`net`, a transformers model with its head, its `tokenizer`, and `labels` in the order of the logits.
 
-    `max_length`: tokens that it can read, special ones included.
+    `max_length`: tokens that it can read, special ones included; `facts`: what the card says of where it comes from.
     """
 
-    def __init__(self, net: Any, tokenizer: Any, labels: Sequence[str], max_length: int, facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self, net: Any, tokenizer: Any, labels: Sequence[str], max_length: int, facts: Mapping[str, Any]
+    ) -> None:
         super().__init__()
         self.net, self.tokenizer = net, tokenizer
         self.labels, self.max_length, self.facts = tuple(labels), max_length, dict(facts)

@@ -40,8 +40,9 @@ class Trainee:
     """A model with its optimizer. `rates` are factors of the learning rate by the name of the trained parameter."""
 
     def __init__(
-        self, model: TextModel, task: Bound, family: Any, rates: Mapping[str, float], penalties: Sequence[Callable[[TextModel], torch.Tensor]],
-        world: World, *, langs: Sequence[str], seed: int, accumulate: int, weight_decay: float, clip: float,
+        self, model: TextModel, task: Bound, family: Any, rates: Mapping[str, float],
+        penalties: Sequence[Callable[[TextModel], torch.Tensor]], world: World, *,
+        langs: Sequence[str], seed: int, accumulate: int, weight_decay: float, clip: float,
     ) -> None:  # fmt: skip
         self.model, self.task, self.family, self.world = model, task, family, world
         self.langs, self.seed, self.accumulate, self.clip = tuple(langs), seed, accumulate, clip
@@ -51,12 +52,23 @@ class Trainee:
         dropout.by_row(model, model.net)
         self._called = world.spread(model)
         self.rates = dict(rates)
-        self.optimizer = torch.optim.AdamW(_groups(model, rates, weight_decay), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            _groups(model, rates, weight_decay), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True
+        )
         self._stepper = world.accelerator.prepare_optimizer(self.optimizer, device_placement=False)
 
     # -- learning -----------------------------------------------------------------------------------------------
 
-    def step(self, rows: Sequence[Mapping[str, Any]], weights: np.ndarray, codes: np.ndarray, *, lr: float, number: int, stop: bool = False) -> Stepped:
+    def step(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        weights: np.ndarray,
+        codes: np.ndarray,
+        *,
+        lr: float,
+        number: int,
+        stop: bool = False,
+    ) -> Stepped:
         """Learn from one global batch: encoded `rows`, their `weights (B,)` and language `codes (B,)`.
 
         The gradient is that of the summed weighted loss, divided once, by the weighted units of all micro-batches and
@@ -79,13 +91,21 @@ class Trainee:
         loss, units, seen, tokens = (sums[k * n : (k + 1) * n] for k in range(4))
         return Stepped(loss, units, seen, tokens, norm, bool(sums[-1]))
 
-    def _backward(self, rows: Sequence[Mapping[str, Any]], weights: np.ndarray, codes: np.ndarray, places: np.ndarray, number: int, sums: np.ndarray) -> None:
+    def _backward(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        weights: np.ndarray,
+        codes: np.ndarray,
+        places: np.ndarray,
+        number: int,
+        sums: np.ndarray,
+    ) -> None:
         # Who has no row in the last micro-batch still takes part in the exchange of gradients, with a row of no weight.
         real = len(places) > 0
         if not real and self.world.size == 1:
             return
         at = places if real else np.zeros(1, np.int64)
-        encoded = [rows[i] for i in at]
+        encoded = [rows[i] for i in at.tolist()]
         batch = self.task("collate", self.model, encoded)
         lengths = [len(row["ids"]) for row in encoded]
         draws = dropout.Draws(self.seed, number, at.tolist(), lengths, max(lengths), self.world.device)
@@ -99,7 +119,9 @@ class Trainee:
         if real:
             n = len(self.langs)
             units = n_B.detach().double().cpu().numpy()
-            for k, values in enumerate((loss_B.detach().double().cpu().numpy(), units, np.ones(len(at)), np.array(lengths, float))):
+            for k, values in enumerate(
+                (loss_B.detach().double().cpu().numpy(), units, np.ones(len(at)), np.array(lengths, float))
+            ):
                 sums[k * n : (k + 1) * n] += np.bincount(codes[at], weights=values, minlength=n)
             sums[-2] += float((units * weights[at]).sum())
 
@@ -108,7 +130,7 @@ class Trainee:
         trained = [p for p in self.model.trainable.values() if p.grad is not None]
         self.world.accelerator.unscale_gradients(self._stepper)
         per_unit = self.world.size / units if units > 0 else 0.0  # processes were averaged, not summed
-        norm = float(torch.nn.utils.get_total_norm([p.grad for p in trained])) * per_unit
+        norm = float(torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])) * per_unit
         if np.isfinite(norm):
             factor = per_unit * min(1.0, self.clip / (norm + 1e-6))
             for p in trained:
@@ -158,7 +180,9 @@ class Trainee:
         scaler = self.world.accelerator.scaler
         return {k: float(v) for k, v in scaler.state_dict().items()} if scaler is not None else {}
 
-    def restore(self, weights: Mapping[str, torch.Tensor], memory: Mapping[str, torch.Tensor], scaler: Mapping[str, float]) -> None:
+    def restore(
+        self, weights: Mapping[str, torch.Tensor], memory: Mapping[str, torch.Tensor], scaler: Mapping[str, float]
+    ) -> None:
         """Be as at a checkpoint."""
         trained = self.model.trainable
         with torch.no_grad():
@@ -170,7 +194,11 @@ class Trainee:
             where = trained[name].device if part != "step" else value.device
             self.optimizer.state[trained[name]][part] = value.to(where)
         if scaler and self.world.accelerator.scaler is not None:
-            whole = {**scaler, "growth_interval": int(scaler["growth_interval"]), "_growth_tracker": int(scaler["_growth_tracker"])}
+            whole = {
+                **scaler,
+                "growth_interval": int(scaler["growth_interval"]),
+                "_growth_tracker": int(scaler["_growth_tracker"]),
+            }
             self.world.accelerator.scaler.load_state_dict(whole)
 
 

@@ -34,7 +34,12 @@ class World:
         # Others wait as long as the first one prepares the corpus.
         patient = InitProcessGroupKwargs(timeout=timedelta(hours=24), backend=None)
         mixed = "no" if precision == "fp32" else precision
-        self.accelerator = Accelerator(mixed_precision=mixed, cpu=not cuda, kwargs_handlers=[patient, GradScalerKwargs()], step_scheduler_with_optimizer=False)
+        self.accelerator = Accelerator(
+            mixed_precision=mixed,
+            cpu=not cuda,
+            kwargs_handlers=[patient, GradScalerKwargs()],
+            step_scheduler_with_optimizer=False,
+        )
         self.rank, self.size = self.accelerator.process_index, self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
 
@@ -68,6 +73,6 @@ class World:
             self.accelerator.end_training()
 
     def spread(self, model: nn.Module) -> nn.Module:
-        """The model as it is called while training: on its device, in its precision, gradients averaged over processes."""
+        """The model as training calls it: on its device, in its precision, gradients averaged over processes."""
         prepared: nn.Module = self.accelerator.prepare_model(model)
         return prepared

@@ -57,9 +57,11 @@ def target(
         path = path.parent  # the copy in a run: its paths begin where the recipe lay
     if path.is_dir():
         stored = path / "recipe.toml"
-        if not stored.is_file():
+        if not stored.is_file() or not (path / "origin.json").is_file():
             where = Path(runs) / "NAME"
-            raise PlaceError(f"{path} is no run (it has no recipe.toml); give a recipe file, or a run such as {where}")
+            raise PlaceError(
+                f"{path} is no run (no recipe.toml with origin.json); give a recipe file, or a run: {where}"
+            )
         lost = f"give the recipe file instead of {path}"
         folder = files.read_own(path / "origin.json", lambda p: Path(json.loads(p.read_text("utf-8"))["folder"]), lost)
         text = files.read_own(stored, lambda p: p.read_text(encoding="utf-8"), lost)

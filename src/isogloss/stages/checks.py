@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -135,13 +134,3 @@ def _dedup(part: parts.Part, frame: pl.DataFrame, found: Checks, seen: Survey) -
         if twin and split[name] == "train" and split.get(twin[1]) in ("dev", "test"):
             found.near_across[lang[name] or UNKNOWN] += 1
     return _kept("dedup", part.call("apply", frame, decision, knobs=knobs), found, frame)
-
-
-def some(langs: Sequence[str], most: int = 4) -> str:
-    """Names of languages, the first ones and how many more.
-
-    >>> some(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    shown = ", ".join(langs[:most])
-    return shown if len(langs) <= most else f"{shown} and {len(langs) - most} more"

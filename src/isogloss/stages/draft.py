@@ -34,6 +34,7 @@ class Chosen:
 def recipe(
     name: str,
     shown: str,
+    path: str,
     source: Mapping[str, Any],
     seen: Survey,
     checks: Checks,
@@ -48,8 +49,8 @@ def recipe(
         f"A recipe for isogloss, drafted by: isogloss init {shown}",
         f"Seen: {seen.n_rows:,} rows in {n_langs}, {len(plan.labels)} labels"
         + (f"; {seen.n_aside:,} rows would be set aside" if seen.n_aside else "") + ".",
-        f"Run it with: isogloss run {name}.toml   A line such as #key = value shows a key that is not set;",
-        "isogloss explain KEY says more about any of them.",
+        f"Run it with: isogloss run {path}",
+        "A line such as #key = value shows a key that is not set; isogloss explain KEY says more about any.",
     ]  # fmt: skip
     out = [f"# {line}" for line in head]
     worst = [finding for finding in found if finding.severity == 1][:6]
@@ -160,7 +161,7 @@ def _data(source: Mapping[str, Any], plan: Plan, seen: Survey, checks: Checks) -
     else:
         why = "How rows are dealt, by group, so that translations never straddle splits."
         why += f" Column '{plan.group}' says what belongs together." if plan.group else ""
-        why += f" More than 0.1, so that every language comes nearer {WISHED} test rows." if plan.test > 0.1 else ""
+        why += f" More than 0.1, so that every language comes nearer {WISHED}." if plan.test > 0.1 else ""
     found["data.split"] = Chosen(why, toml({"dev": plan.dev, "test": plan.test}))
     return found
 
@@ -182,8 +183,8 @@ def _train(plan: Plan, seen: Survey) -> dict[str, Chosen]:
     found = {}
     if plan.skew > SKEWED:
         why = (
-            f"Sizes are {plan.skew:,.0f} times apart: language l is seen in proportion to n^tau (1: as it is, 0: alike). "
-            "It matters to a model for all languages, not to one model a language."
+            f"Sizes are {plan.skew:,.0f} times apart: language l is seen in proportion to n^tau "
+            "(1: as it is, 0: all alike). It matters to a model for all languages, not to one model a language."
         )
         found["train.mix"] = Chosen(why, toml({"use": "temperature", "tau": 0.3}))
     counts = [n for label, n in seen.by(2).items() if label]
@@ -202,8 +203,8 @@ def _gate(entry: Entry, plan: Plan) -> list[str]:
     several = len(plan.langs) > 1
     asked = {
         "every_lang": (
-            f"Every language alone. Guessing gives a macro-F1 of about {chance:g} at most with {len(plan.labels)} labels. "
-            f"n: the test rows behind the score, as many as {'every language' if several else 'it'} can reach here.",
+            f"Every language alone. With {len(plan.labels)} labels, guessing gives a macro-F1 of about {chance:g}. "
+            f"n: the test rows behind the score, as many as {'all languages' if several else 'it'} can reach.",
             toml({"macro_f1": f">= {chance:g}", "n": f">= {plan.n_gate}"}),
         )
     }

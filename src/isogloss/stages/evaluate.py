@@ -72,6 +72,7 @@ class _Job:
     system: str
     run: Run
     recipe_json: str
+    folder: Path
     source: str
     out: Path
 
@@ -131,7 +132,7 @@ def _predictions(recipe: Recipe, run: Run, engine: Engine, say: Say) -> list[str
     if rows["lang"].n_unique() == 1 and "source" in names:
         names.remove("source")  # the model is trained on one language already
     # The model answers here, so that it is loaded once; the floors fit side by side on the engine.
-    jobs = [_Job(name, run, recipe.model_dump_json(), source, folder / f"{name}.parquet") for name in names]
+    jobs = [_Job(name, run, recipe.model_dump_json(), recipe.folder, source, folder / f"{name}.parquet") for name in names]
     jobs.sort(key=lambda job: ("floor_pooled", "floor_lang", "source", "untuned", "model", "majority").index(job.system))
     for _ in say.track(engine.map(_answer, jobs), "answering", len(jobs), "systems"):
         pass
@@ -142,6 +143,7 @@ def _answer(job: _Job) -> None:
     if job.out.is_file():
         return
     recipe = Recipe.model_validate_json(job.recipe_json)
+    recipe._folder = job.folder
     corpus = Corpus(job.run.path("corpus"))
     loaded = model.load(job.run.folder)
     every = corpus.frame(splits=["train"]).filter(pl.col("label").is_in(loaded.labels))
@@ -150,7 +152,8 @@ def _answer(job: _Job) -> None:
     if job.system == "model":
         probs = loaded.probabilities(asked)
     elif job.system == "untuned":
-        probs = recipe.family.module.predict(_untuned(recipe, loaded.labels), asked)
+        untuned = _untuned(recipe, loaded.labels)
+        probs = recipe.family.module.predict(untuned, asked)[:, [untuned.labels.index(label) for label in loaded.labels]]
     elif job.system == "majority":
         probs = _majority(train, asked, loaded.labels)
     else:

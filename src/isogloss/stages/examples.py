@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # Examples kept of one kind, and kinds of reasons that get examples.
@@ -14,7 +14,7 @@ EACH, MOST = 3, 8
 
 @dataclass(frozen=True)
 class Example:
-    """One row before and after; a dropped row has a reason and no after."""
+    """One row before and after; a dropped row has a reason and no after; `text` is there when another column changed."""
 
     what: str
     lang: str
@@ -22,6 +22,7 @@ class Example:
     before: str
     after: str
     reason: str = ""
+    text: str = ""
 
 
 def kind(reason: str) -> str:
@@ -65,11 +66,12 @@ def lines(example: Example, width: int) -> list[str]:
     head = f"{example.lang} {example.id}"
     if example.what == "dropped":
         return [f"    {head}"[:width], "      " + around(example.before, None, width - 6)]
-    return [
+    out = [
         f"    {head}"[:width],
-        "      - " + around(example.before, example.after, width - 8),
-        "      + " + around(example.after, example.before, width - 8),
+        "      - " + (around(example.before, example.after, width - 8) or "(none)"),
+        "      + " + (around(example.after, example.before, width - 8) or "(none)"),
     ]
+    return [*out, "        " + around(example.text, None, width - 8)] if example.text else out
 
 
 def around(text: str, other: str | None, width: int) -> str:
@@ -81,10 +83,25 @@ def around(text: str, other: str | None, width: int) -> str:
     at = 0
     if other is not None:
         at = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
-    start = max(0, at - width // 3)
-    shown = visible(text[start : start + width])
-    shown = ("…" if start else "") + shown
-    return shown if len(shown) <= width else shown[: width - 1] + "…"
+    start = max(0, at - width // 4)
+    shown = ("…" if start else "") + visible(text[start : start + width])
+    if start + width >= len(text) and cells(shown) <= width:
+        return shown
+    while cells(shown) >= width:
+        shown = shown[:-1]
+    return shown + "…"
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a text takes.
+
+    >>> cells("ab"), cells("中文"), cells("e\u0301")
+    (2, 4, 1)
+    """
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
 
 
 def visible(text: str) -> str:
@@ -101,3 +118,13 @@ def visible(text: str) -> str:
         return f"⟨U+{ord(character):04X}⟩" if hidden else character
 
     return "".join(map(one, text))
+
+
+def some(langs: Sequence[str], most: int = 4) -> str:
+    """Names of languages, the first ones and how many more.
+
+    >>> some(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    shown = ", ".join(langs[:most])
+    return shown if len(langs) <= most else f"{shown} and {len(langs) - most} more"

@@ -20,7 +20,9 @@ def export(path: str | Path, folder: str | Path) -> Path:
     found = model.locate(path)
     card = files.read_json(found / model.CARD)
     if not (found / "config.json").is_file():
-        raise InputError(f"the family '{card['family']}' of {path} is no transformers model; isogloss.load reads {found} as it is")
+        raise InputError(
+            f"the family '{card['family']}' of {path} is no transformers model; isogloss.load reads {found} as it is"
+        )
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise PlaceError(f"{target} is there already and not empty; give a folder that is not there yet")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from isogloss.core.report import wilson
-from isogloss.stages.checks import Checks, some
+from isogloss.stages.checks import Checks
+from isogloss.stages.examples import some
 from isogloss.stages.plan_data import SKEWED, TOO_MUCH, WISHED, Plan
 from isogloss.stages.survey import UNKNOWN, Survey
 
@@ -175,7 +176,8 @@ def _copies(seen: Survey, checks: Checks, plan: Plan) -> Iterator[Finding]:
     if plan.given_split and (n := checks.near_across.total()):
         worst = [lang for lang, _ in checks.near_across.most_common()]
         by_lang = some([f"{lang} {checks.near_across[lang]}" for lang in worst])
-        text = f"Train rows that say nearly what a dev or test row says: {n:,} of {checks.n.total():,} looked at ({by_lang})."
+        of = f"{n:,} of {checks.n.total():,} looked at ({by_lang})"
+        text = f"Train rows that say nearly what a dev or test row says: {of}."
         yield Finding(WEAK, "near-duplicates across splits", text, tuple(worst))
     repeated = copies.n_within + (0 if plan.given_split else copies.n_across)
     if repeated > 0.001 * copies.n_seen:
@@ -246,8 +248,3 @@ def _langs(seen: Survey, checks: Checks, plan: Plan) -> Iterator[Finding]:
     if (looked := checks.n.total()) < seen.n_rows:
         text = f"Texts were looked at in a sample of {looked:,} of {_rows(seen.n_rows)}; counts are of all."
         yield Finding(NOTE, "sampled", text)
-
-
-def shown(found: Sequence[Finding], most: int) -> tuple[Sequence[Finding], int]:
-    """The worst findings, and how many more there are."""
-    return found[:most], max(0, len(found) - most)

@@ -18,6 +18,7 @@ from isogloss.core.readers import Broken, RawFile, rows
 # Rows that are looked at to learn the columns, at least of each file and in all; of many files, so many.
 PEEK_EACH, PEEK_ALL, PEEK_FILES = 400, 40_000, 60
 MOST_LABELS = 500
+MOST_VALUES = 5_000
 
 # Names seen in the wild, likeliest first. Compared in lower case with everything but letters and digits as "_".
 NAMES: dict[str, str] = {
@@ -70,7 +71,7 @@ class Column:
         self.types[type(value).__name__] += 1
         text = str(value).strip()
         self.n_characters += len(text)
-        if len(self.values) < 5000 or text in self.values:
+        if len(self.values) < MOST_VALUES or text in self.values:
             self.values[text[:200]] += 1
 
     @property
@@ -101,7 +102,7 @@ class Guess:
 
 
 def peek(raws: Sequence[RawFile]) -> dict[str, Column]:
-    """The columns of the first rows of the files."""
+    """The columns of the first rows of the files. Raises DataError when there is not one."""
     found: dict[str, Column] = {}
     chosen = raws[:: max(1, len(raws) // PEEK_FILES)]
     for raw in chosen:
@@ -111,7 +112,17 @@ def peek(raws: Sequence[RawFile]) -> dict[str, Column]:
             for name, value in row.items():
                 if value is not None and value != "" and len(found) < 1000:
                     found.setdefault(name, Column(name)).add(value)
+    if not found:
+        raise DataError(f"no row can be read: {_why(chosen)}")
     return found
+
+
+def _why(raws: Sequence[RawFile]) -> str:
+    for raw in raws:
+        for line, row in rows(raw):
+            if isinstance(row, Broken):
+                return f"{raw.shown}:{line}: {row.reason}"
+    return f"{raws[0].shown} is empty" + (", and so are the others" if len(raws) > 1 else "")
 
 
 def guess(columns: Mapping[str, Column], given: Iterable[str]) -> Guess:
@@ -150,8 +161,7 @@ def guess(columns: Mapping[str, Column], given: Iterable[str]) -> Guess:
 
 
 def _listed(columns: Mapping[str, Column]) -> str:
-    names = ", ".join(list(columns)[:12])
-    return f" (the columns: {names[:300]})" if names else " (there are no columns)"
+    return f" (the columns: {', '.join(list(columns)[:12])[:300]})"
 
 
 def _tidy(name: str) -> str:
@@ -243,7 +253,7 @@ def _label(columns: Mapping[str, Column], notes: list[str]) -> Column | None:
         if (len(column.values) >= 2 or column.name == "label") and not _too_many(column):
             return column
         notes.append(
-            f"column '{column.name}' has {len(column.values)} different values in {column.n} rows, which makes no label"
+            f"column '{column.name}' has {_n(column)} different values in {column.n:,} rows, which makes no label"
         )
     other = {c.name for ours in ("id", "group", "source", "license", "split") for c in _named(ours, columns)}
     for column in columns.values():
@@ -251,10 +261,14 @@ def _label(columns: Mapping[str, Column], notes: list[str]) -> Column | None:
         if not few or not column.scalar or column.name in other or _tidy(column.name) in SLICES:
             continue
         if not all(map(_is_lang, column.values)):
-            n = len(column.values)
+            n = _n(column)
             notes.append(f"no column is called label or the like; '{column.name}', with {n} values, is taken for it")
             return column
     return None
+
+
+def _n(column: Column) -> str:
+    return f"{len(column.values):,}" + (" or more" if len(column.values) >= MOST_VALUES else "")
 
 
 def _too_many(column: Column) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from isogloss.core.readers import Broken, RawFile, expand, rows
 from isogloss.core.say import Say
 from isogloss.stages import draft
 from isogloss.stages.checks import check
+from isogloss.stages.examples import some
 from isogloss.stages.findings import Finding, findings
 from isogloss.stages.guess import guess, pattern, peek
 from isogloss.stages.plan_data import Plan, plan
@@ -23,6 +25,7 @@ from isogloss.stages.survey import Survey, survey
 
 STDOUT = Path("-")
 SPLITS = ("train", "dev", "test", "")
+COLUMNS = ("text", "label", "lang", "split", "group", "id", "source", "license")
 # Text files of more lines than this hold one row a line.
 LINES = 5
 
@@ -49,7 +52,7 @@ class Proposal:
             "n_rows": self.seen.n_rows,
             "n_set_aside": self.seen.n_aside,
             "complete": self.seen.complete,
-            "columns": self.columns,
+            "columns": {ours: self.columns[ours] for ours in COLUMNS if ours in self.columns},
             "labels": {label: self.seen.by(2)[label] for label in self.plan.labels[:500]},
             "langs": [
                 {
@@ -94,7 +97,9 @@ def init(
         source["path"] = source["path"].replace("{split}", "*")
     source["path"] = _relative(source["path"], path)
     found = findings(seen, checks, made)
-    text = draft.recipe(name, _quoted(file), source, seen, checks, made, found, chosen.keep)
+    text = draft.recipe(
+        name, _quoted(file), _quoted(str(path or f"{name}.toml")), source, seen, checks, made, found, chosen.keep
+    )
     _must_load(text, path)
     if path is not None:
         files.write_text(path, text)
@@ -170,3 +175,38 @@ def _must_load(text: str, path: Path | None) -> None:
         recipe.build(tomllib.loads(text), file=path, text=text)
     except (IsoglossError, tomllib.TOMLDecodeError) as error:
         raise IsoglossError(f"the drafted recipe does not load: {error}") from error
+
+
+# -- for a terminal ---------------------------------------------------------------------------------------------
+
+MOST_SHOWN, MOST_LANGS = 12, 12
+HEADS = {1: "look at this first", 2: "weak spots", 3: "good to know"}
+
+
+def lines(made: Proposal, width: int) -> list[str]:
+    """What was seen and decided, worst first."""
+    n = len(made.plan.n_lang)
+    labels = some(made.plan.labels, 6)
+    said = f"{made.seen.n_rows:,} rows in {n:,} language{'s' * (n != 1)}, {len(made.plan.labels)} labels ({labels})"
+    out = textwrap.wrap(said, width)
+    if columns := {ours: made.columns[ours] for ours in COLUMNS if made.columns.get(ours)}:
+        out += textwrap.wrap("columns: " + ", ".join(f"{a} from '{b}'" for a, b in columns.items()), width)
+    langs = sorted(made.plan.n_lang, key=lambda lang: (made.plan.n_lang[lang], lang))
+    rows = [
+        [lang, *(f"{n[lang]:,}" for n in (made.plan.n_lang, made.plan.n_train, made.plan.n_test))] for lang in langs
+    ]
+    out += ["", f"{'language':<10}{'rows':>10}{'train':>10}{'test':>10}"]
+    out += [f"{a:<10}{b:>10}{c:>10}{d:>10}" for a, b, c, d in rows[:MOST_LANGS]]
+    if len(rows) > MOST_LANGS:
+        out.append(f"and {len(rows) - MOST_LANGS} languages with more rows")
+    above = 0
+    for finding in made.findings[:MOST_SHOWN]:
+        if finding.severity != above:
+            above = finding.severity
+            out += ["", HEADS[above]]
+        out += textwrap.wrap(
+            finding.text, width, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+        )
+    if len(made.findings) > MOST_SHOWN:
+        out.append(f"    and {len(made.findings) - MOST_SHOWN} more, with --json")
+    return out

@@ -7,12 +7,14 @@ import tomllib
 import types
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from isogloss.core import parts
 from isogloss.core.errors import InputError, RecipeError
+from isogloss.stages.words import spoken
 
 
 def split(part: parts.Part, words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -42,10 +44,20 @@ def split(part: parts.Part, words: Sequence[str]) -> tuple[list[str], dict[str, 
         elif waiting and not (waiting[0].startswith("--") and name in part.knobs):
             given.setdefault(name, []).append(waiting.pop(0))
         elif name in part.knobs:
-            raise InputError(f"--{name.replace('_', '-')} takes {parts.type_name(part.knobs[name].type)}, got nothing")
+            raise InputError(f"--{name.replace('_', '-')} takes a {spoken(part.knobs[name].type)}, got nothing")
         else:
             given.setdefault(name, []).append("")
     return plain, {name: _value(part, name, values) for name, values in given.items()}
+
+
+def one_file(plain: Sequence[str]) -> Path:
+    """The one FILE among the words that are no option. Raises InputError when there is none, or more than one."""
+    if len(plain) != 1:
+        got = ", ".join(plain) if plain else "none"
+        raise InputError(
+            f"step takes one FILE, got {got}; a pattern in quotes takes many files, and a knob begins with --"
+        )
+    return Path(plain[0])
 
 
 def _switch(part: parts.Part, name: str) -> bool:

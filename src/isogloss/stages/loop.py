@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,19 @@ from isogloss.stages.train import slim, train_rows
 
 # Steps in a row whose gradient is not a number, after which training has diverged; fp16 scales itself down meanwhile.
 LOST = 20
-# Steps before a measurement counts, and the share of the budget of seconds that it may take.
-COLD, MEASURING = 2, 0.04
+# Steps before a measurement counts, and the share of the budget of seconds that it may take, up to so many seconds.
+COLD, MEASURING, LONGEST = 2, 0.04, 20.0
 
 
 def learn(
-    recipe: Recipe, run: Run, say: Say, rows: pl.DataFrame, labels: tuple[str, ...], reads: Mapping[str, Any], *, again: bool
+    recipe: Recipe,
+    run: Run,
+    say: Say,
+    rows: pl.DataFrame,
+    labels: tuple[str, ...],
+    reads: Mapping[str, Any],
+    *,
+    again: bool,
 ) -> tuple[list[Path], dict[str, Any]]:
     """Train by the loop and write the best checkpoint as `run/model`; returns the files and facts for its card.
 
@@ -68,11 +76,13 @@ def learn(
         at = feed.take(spec.batch, seen.value)
         rate = spec.lr * plan_.rate(step, spec.warmup) * watch.rate
         cut = budget.left < reserve.seconds
-        done = trainee.step([job.encoded[i] for i in at], job.weights[at], job.codes[at], lr=rate, number=step, stop=cut)
+        done = trainee.step(
+            [job.encoded[i] for i in at], job.weights[at], job.codes[at], lr=rate, number=step, stop=cut
+        )
         step += 1
         seen.add(done)
         lost = 0 if np.isfinite(done.norm) else lost + 1
-        if lost >= LOST or (lost and world.precision == "fp32"):
+        if lost >= LOST or (lost and world.precision != "fp16"):
             raise _diverged(step, done, trainee.langs)
         reserve.stepped(time.monotonic() - started)
         say.progress("training", step, plan_.steps, "steps")
@@ -82,16 +92,17 @@ def learn(
 
         # An evaluation: dev decides what is best, whether every language held, and whether to go on.
         started = time.monotonic()
-        probs = trainee.answer(job.dev_encoded)
-        judged = watch.judge(step, probs)
+        judged = watch.judge(step, trainee.answer(job.dev_encoded))
         if judged.fallen:
             trainee.restore(*_weights_of(store.read(watch.best_step or 0)))
-            probs = watch.best_probs
         ended = "stop" if judged.stop else "budget" if done.stop and step < plan_.steps else ""
         seen.evaluated(judged)
         row = _row(judged, step, plan_, seen, watch, budget, trainee.langs, ended)
-        log.event("evaluation", **vars(row) | {"by_lang": judged.by_lang, "seen": seen.value, "fallen": judged.fallen, "rate": watch.rate})
-        _save(job, store, step, probs, ended, budget, world)
+        log.event(
+            "evaluation",
+            **vars(row) | {"by_lang": judged.by_lang, "seen": seen.value, "fallen": judged.fallen, "rate": watch.rate},
+        )
+        _save(job, store, step, judged.probs, ended, budget, world)
         seen.reset()
         reserve.evaluated(time.monotonic() - started)
         say.close()
@@ -136,7 +147,7 @@ def untrained(recipe: Recipe, labels: Sequence[str], *, skeleton: bool) -> Start
 
 @dataclass
 class Job:
-    """Everything a training works with. `encoded`, `weights` and `codes` (of languages) are by position of train rows."""
+    """Everything a training works with. `encoded`, `weights`, `codes` (of languages) are by position of train rows."""
 
     trainee: Trainee
     encoded: list[dict[str, Any]]
@@ -191,40 +202,69 @@ def _model(recipe: Recipe, start: Start) -> tuple[TextModel, dict[str, float]]:
     return model, rates
 
 
-def _prepare(recipe: Recipe, run: Run, world: World, say: Say, rows: pl.DataFrame, labels: tuple[str, ...], log: Log) -> Job:
+def _prepare(
+    recipe: Recipe, run: Run, world: World, say: Say, rows: pl.DataFrame, labels: tuple[str, ...], log: Log
+) -> Job:
     """Read the model and the rows. What memory it takes is said before weights are read."""
     spec, task = recipe.train, recipe.the_task
     rows = rows.filter(pl.col("label").is_in(labels))
     langs = sorted(rows["lang"].unique().to_list())
     if spec.langs is not None and not set(langs) <= set(spec.langs):
-        raise IsoglossError(f"rows of {', '.join(sorted(set(langs) - set(spec.langs)))} reached training, which train.langs does not name")
+        raise IsoglossError(
+            f"rows of {', '.join(sorted(set(langs) - set(spec.langs)))} reached training; train.langs does not name it"
+        )
     if world.first:
         skeleton, _ = _model(recipe, _start(recipe, run.path("start"), labels, rows, skeleton=True))
         size = n_parameters(skeleton)
         free = memory.available()
-        say.line(f"train     {memory.sentence(*size)}; {world.precision} on {world.device.type}" + (f", {world.size} processes" if world.size > 1 else ""))
+        say.line(
+            f"train     {memory.sentence(*size)}; {world.precision} on {world.device.type}"
+            + (f", {world.size} processes" if world.size > 1 else "")
+        )
         if free is not None and world.device.type == "cpu" and sum(memory.needed(*size).values()) > free:
             say.note(f"this machine has {free / 1e9:.1f} GB free, less than that; freeze blocks, or use lora")
     world.wait()
     model, rates = _model(recipe, _start(recipe, run.path("start"), labels, rows, skeleton=False))
-    bound_penalties = [m for m in recipe.methods if m.part.has("penalty")]
+    penalties = [partial(method, "penalty") for method in recipe.methods if method.part.has("penalty")]
     trainee = Trainee(
-        model, task, recipe.family.module, rates, [lambda model, m=m: m("penalty", model) for m in bound_penalties], world,
+        model, task, recipe.family.module, rates, penalties, world,
         langs=langs, seed=recipe.seed, accumulate=spec.accumulate, weight_decay=spec.weight_decay, clip=spec.clip,
     )  # fmt: skip
     dev = train_rows(recipe, run, "dev").filter(pl.col("lang").is_in(langs))
     if dev.is_empty():
         if spec.stop or spec.keep:
-            raise DataError("train.stop and train.keep need dev rows of the languages that are trained on, and there are none")
+            raise DataError(
+                "train.stop and train.keep need dev rows of the languages that are trained on, and there are none"
+            )
         say.note("there are no dev rows of the languages that are trained on: the last step is taken for the best")
     encoded, dev_encoded = task("encode", model, rows, labels), task("encode", model, dev, labels)
     _say_cut(rows["lang"].to_list(), encoded, say, log)
     metric = parts.load("metrics", recipe.headline).module
-    watch = Supervisor(dev.select("id", "lang", "group", "label"), langs, labels, recipe.headline, metric, spec.stop, spec.keep, recipe.seed)
+    watch = Supervisor(
+        dev.select("id", "lang", "group", "label"),
+        langs,
+        labels,
+        recipe.headline,
+        metric,
+        spec.stop,
+        spec.keep,
+        recipe.seed,
+    )
     codes = rows["lang"].rank("dense").to_numpy().astype(np.int64) - 1
     feed = Feed(recipe.bound(spec.mix, "mixes"), slim(rows), recipe.seed)
     n_rows = np.bincount(codes, minlength=len(langs))
-    return Job(trainee, encoded, class_weights(rows, spec.weights), codes, dev_encoded, watch, feed, Seen(langs, n_rows), spec.retain, spec)
+    return Job(
+        trainee,
+        encoded,
+        class_weights(rows, spec.weights),
+        codes,
+        dev_encoded,
+        watch,
+        feed,
+        Seen(langs, n_rows),
+        spec.retain,
+        spec,
+    )
 
 
 def _say_cut(langs: Sequence[str], encoded: Sequence[Mapping[str, Any]], say: Say, log: Log) -> None:
@@ -235,7 +275,9 @@ def _say_cut(langs: Sequence[str], encoded: Sequence[Mapping[str, Any]], say: Sa
     shares = {lang: float(np.mean(flags)) for lang, flags in cut.items() if any(flags)}
     if shares:
         most = sorted(shares, key=lambda lang: -shares[lang])
-        shown = ", ".join(f"{lang} {shares[lang]:.1%}" for lang in most[:5]) + (f" and {len(most) - 5} more languages" if len(most) > 5 else "")
+        shown = ", ".join(f"{lang} {shares[lang]:.1%}" for lang in most[:5]) + (
+            f" and {len(most) - 5} more languages" if len(most) > 5 else ""
+        )
         say.note(f"train texts longer than the model reads were cut: {shown}")
     log.event("cut", shares=shares)
 
@@ -265,7 +307,9 @@ def _be(job: Job, checkpoint: Checkpoint, best_probs: np.ndarray | None) -> None
     job.seen.restore(state["seen"])
 
 
-def _weights_of(checkpoint: Checkpoint) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor], Mapping[str, float]]:
+def _weights_of(
+    checkpoint: Checkpoint,
+) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor], Mapping[str, float]]:
     return checkpoint.tensors["weights"], checkpoint.tensors["optimizer"], checkpoint.state["scaler"]
 
 
@@ -291,7 +335,9 @@ def _plan(job: Job, store: Checkpoints, budget: Budget, say: Say, run: Run, log:
         files.write_json(path, made)
     log.event("plan", **made)
     fixed = Plan.of(made)
-    say.line(f"train     {fixed.steps:,} steps of {job.spec.batch} rows ({fixed.why}), evaluated every {fixed.eval_every}")
+    say.line(
+        f"train     {fixed.steps:,} steps of {job.spec.batch} rows ({fixed.why}), evaluated every {fixed.eval_every}"
+    )
     return fixed
 
 
@@ -306,9 +352,16 @@ def _measure(job: Job, store: Checkpoints, budget: Budget) -> Measured:
     while not over:
         started = time.monotonic()
         at = job.feed.take(spec.batch, job.seen.value)
-        enough = len(times) >= COLD + 2 and (started - began > MEASURING * (budget.seconds or 0.0) or budget.left <= 0)
+        enough = len(times) >= COLD + 2 and (
+            started - began > min(LONGEST, MEASURING * (budget.seconds or 0.0)) or budget.left <= 0
+        )
         tried = job.trainee.step(
-            [job.encoded[i] for i in at], job.weights[at], job.codes[at], lr=spec.lr * 1e-3, number=len(times), stop=enough
+            [job.encoded[i] for i in at],
+            job.weights[at],
+            job.codes[at],
+            lr=spec.lr * 1e-3,
+            number=len(times),
+            stop=enough,
         )
         over = tried.stop
         times.append(time.monotonic() - started)
@@ -399,7 +452,7 @@ class Reserve:
 
 
 class Log:
-    """`steps.jsonl`: one JSON object a line, only ever added to. A step that a kill made us repeat stands there twice."""
+    """`steps.jsonl`: one JSON object a line, only ever added to. A step that a kill made us repeat is there twice."""
 
     def __init__(self, path: Path, writes: bool) -> None:
         self._path, self._writes = path, writes
@@ -422,25 +475,36 @@ class Log:
 
 
 def _row(
-    judged: Judged, step: int, plan_: Plan, seen: Seen, watch: Supervisor, budget: Budget, langs: Sequence[str], ended: str
+    judged: Judged,
+    step: int,
+    plan_: Plan,
+    seen: Seen,
+    watch: Supervisor,
+    budget: Budget,
+    langs: Sequence[str],
+    ended: str,
 ) -> Evaluated:
     worst_first = sorted(judged.by_lang, key=lambda lang: judged.by_lang[lang], reverse=watch.metric.BETTER == "lower")
     lowest = worst_first[0] if worst_first else ""
     note = "back to the best" if judged.fallen else "best" if judged.better else ""
     return Evaluated(
         step, plan_.steps, seen.loss, watch.name, judged.mean, judged.worst, columns(judged.by_lang, langs), lowest,
-        judged.by_lang.get(lowest), budget.spent, None if budget.seconds is None else budget.left, ", ".join(filter(None, (note, ended))),
+        judged.by_lang.get(lowest), budget.spent, None if budget.seconds is None else budget.left,
+        ", ".join(filter(None, (note, ended))),
     )  # fmt: skip
 
 
-def _save(job: Job, store: Checkpoints, step: int, probs: np.ndarray | None, ended: str, budget: Budget, world: World) -> None:
+def _save(job: Job, store: Checkpoints, step: int, probs: np.ndarray, ended: str, budget: Budget, world: World) -> None:
     """Write a checkpoint, and remove those that are neither among the newest nor the best of one of these."""
     if world.first:
-        order = {"window": torch.from_numpy(job.feed.window), "dev": torch.from_numpy(np.asarray(probs, dtype=np.float64))}
+        order = {
+            "window": torch.from_numpy(job.feed.window),
+            "dev": torch.from_numpy(probs),
+        }
         tensors = {"weights": job.trainee.weights(), "optimizer": job.trainee.memory(), "order": order}
         state = {
-            "feed": job.feed.state(), "watch": job.watch.state(), "seen": job.seen.state(), "scaler": job.trainee.scaler(),
-            "ended": ended, "seconds": budget.spent,
+            "feed": job.feed.state(), "watch": job.watch.state(), "seen": job.seen.state(),
+            "scaler": job.trainee.scaler(), "ended": ended, "seconds": budget.spent,
         }  # fmt: skip
         store.save(step, tensors, state)
         newest = store.steps()[-job.retain :]
@@ -451,8 +515,9 @@ def _save(job: Job, store: Checkpoints, step: int, probs: np.ndarray | None, end
 
 def _diverged(step: int, done: Stepped, langs: Sequence[str]) -> InputError:
     guilty = [lang for lang, loss in zip(langs, done.loss, strict=True) if not np.isfinite(loss)]
+    what = f"loss of {', '.join(guilty[:5])}" if guilty else "gradient"
     return InputError(
-        f"training diverged at step {step}: the {'loss of ' + ', '.join(guilty[:5]) if guilty else 'gradient'} is not a number; "
+        f"training diverged at step {step}: the {what} is not a number; "
         f"lower train.lr, or raise train.warmup, and repeat with --again"
     )
 

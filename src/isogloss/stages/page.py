@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +48,7 @@ STAGES = ("prepare", "train", "search", "evaluate", "compress")
 MAX_MATRIX = 24
 """Labels, or languages, that a matrix is drawn for; above, the pairs that matter are listed."""
 MAX_LISTED = 24
+MAX_POINTS = 32
 MAX_GROUPS = 6
 MAX_ANSWERS = 8
 MAX_CLUSTERS = 280
@@ -462,6 +464,7 @@ def consistency(facts: Facts) -> dict[str, Any] | None:
                     }
                 )
     pairs.sort(key=lambda p: (p["value"], p["a"], p["b"]))
+    shown = list(_mixed(pairs))
     share = np.divide(same, both, out=np.full(same.shape, np.nan), where=both > 0)
     np.fill_diagonal(share, np.nan)
     unit = Scale(0.0, 1.0)
@@ -491,10 +494,21 @@ def consistency(facts: Facts) -> dict[str, Any] | None:
         "matrix": matrix,
         "tint": Scale(pairs[-1]["value"], pairs[0]["value"] - 1e-9),  # the pair that agrees least is the deepest
         "n_pairs": len(pairs),
-        "pairs": [{**p, "a": language(p["a"]), "b": language(p["b"]), "bar": bar(p, unit)} for p in pairs[:MAX_LISTED]],
+        "pairs": [{**p, "a": language(p["a"]), "b": language(p["b"]), "bar": bar(p, unit)} for p in shown],
         "rows": by_lang,
         "examples": list(_examples(facts, rows)),
     }
+
+
+def _mixed(pairs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The first `MAX_LISTED` pairs; when there are more, at most three of a language, lest one language be all."""
+    taken: Counter[str] = Counter()
+    for pair in pairs:
+        if len(pairs) <= MAX_LISTED or (taken[pair["a"]] < 3 and taken[pair["b"]] < 3):
+            taken.update((pair["a"], pair["b"]))
+            yield pair
+        if taken.total() == 2 * MAX_LISTED:
+            return
 
 
 def _examples(facts: Facts, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
@@ -678,13 +692,13 @@ def curves(facts: Facts) -> dict[str, Any] | None:
                     **interval,
                     "n": score.get("n") or n_dev.get(tag),
                 }
-    lines = {tag: [points[s] for s in sorted(points)] for tag, points in found.items()}
+    sign = -1 if metric in parts.names("metrics") and better(metric) == "lower" else 1
+    lines = {tag: _thin([points[s] for s in sorted(points)], sign) for tag, points in found.items()}
     if not lines:
         return None
     every = [p for points in lines.values() for p in points]
     ends = [p[end] for p in every for end in ("value", "low", "high") if p[end] is not None]
     y, x = Scale(min(ends), max(ends)), Scale(min(p["step"] for p in every), max(p["step"] for p in every))
-    sign = -1 if metric in parts.names("metrics") and better(metric) == "lower" else 1
     order = {tag: i for i, tag in enumerate(facts.langs)}
     charts = []
     for tag in sorted(lines, key=lambda t: (order.get(t, len(order)), t)):
@@ -714,6 +728,15 @@ def curves(facts: Facts) -> dict[str, Any] | None:
         "kept": kept,
         "kept_at": x.at(_float(kept)),
     }
+
+
+def _thin(points: list[dict[str, Any]], sign: int) -> list[dict[str, Any]]:
+    """At most `MAX_POINTS` of a curve, evenly, its first, last and best among them."""
+    if len(points) <= MAX_POINTS:
+        return points
+    kept = {round(i * (len(points) - 1) / (MAX_POINTS - 2)) for i in range(MAX_POINTS - 1)}
+    kept.add(max(range(len(points)), key=lambda i: sign * points[i]["value"]))
+    return [points[i] for i in sorted(kept)]
 
 
 def _is_tag(tag: str) -> bool:

@@ -75,7 +75,7 @@ def plan(spec: Train, n_rows: int, seconds: float | None, left: float, measured:
             f"the budget of {seconds:g} seconds has {max(0.0, left):.0f} left, and one step with an evaluation takes "
             f"{measured.step + once:.1f}; raise budget.seconds, or use fewer languages, rows or layers"
         )
-    n_evals = max(1, min(EVALUATIONS, int(FOR_EVALUATIONS * usable / once)))
+    n_evals = max(1, min(EVALUATIONS, int(FOR_EVALUATIONS * usable / max(once, 1e-9))))
     if spec.eval_every:  # steps and their evaluations together
         fitting = int(usable / (measured.step + once / spec.eval_every))
     else:
@@ -83,7 +83,9 @@ def plan(spec: Train, n_rows: int, seconds: float | None, left: float, measured:
     fitting = max(1, fitting)
     if wanted is not None and (spec.steps is not None or wanted <= fitting):
         return Plan(wanted, spec.eval_every or _every(wanted, n_evals), why, measured)
-    why = f"{seconds:g} seconds, at {measured.step:.3g} s a step and {once:.3g} s an evaluation" + (f" ({why} do not fit)" if wanted else "")
+    why = f"{seconds:g} seconds, at {measured.step:.3g} s a step and {once:.3g} s an evaluation" + (
+        f" ({why} do not fit)" if wanted else ""
+    )
     return Plan(fitting, spec.eval_every or _every(fitting, n_evals), why, measured)
 
 

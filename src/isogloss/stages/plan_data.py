@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from isogloss.core.errors import DataError
-from isogloss.stages.checks import Checks, some
+from isogloss.stages.checks import Checks
+from isogloss.stages.examples import some
 from isogloss.stages.guess import NONE, Guess
 from isogloss.stages.survey import UNKNOWN, Survey
 

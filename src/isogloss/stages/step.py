@@ -125,7 +125,7 @@ def step(
         _must_be_ours(out)
     given = {"lang": lang_table.resolve(lang).tag} if lang else {}
     raws = expand(file, str(file), format=None, encoding="utf-8", rows=None, given=given)
-    fields = Fields(columns={"text": text}, task_fields=(), keep=further(raws, text), detect=True)
+    fields = Fields(columns={"text": text}, task_fields=(), keep=further(raws, text, file), detect=True)
     with tempfile.TemporaryDirectory(prefix="isogloss-step-", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         shards, rejected, notes = _read(raws, fields, work, say)
@@ -146,14 +146,17 @@ def step(
     return outcome
 
 
-def further(raws: Sequence[RawFile], text: str) -> tuple[str, ...]:
-    """Columns of the files beside ours, to be carried along."""
+def further(raws: Sequence[RawFile], text: str, file: Path) -> tuple[str, ...]:
+    """Columns of the files beside ours, to be carried along. Raises DataError when none is called `text`."""
     found: dict[str, None] = {}
     for raw in raws[:20]:
         for _, row in islice(rows(raw), PEEK_ROWS):
             if not isinstance(row, Broken):
-                found.update(dict.fromkeys(name for name in row if name and name != text and name not in OURS))
-    return tuple(found)[:MOST_COLUMNS]
+                found.update(dict.fromkeys(name for name in row if name))
+    if found and text not in found:
+        known = ", ".join(list(found)[:12])
+        raise DataError(f"{file} has no column '{text}' (its columns: {known}); say --text COLUMN")
+    return tuple(name for name in found if name != text and name not in OURS)[:MOST_COLUMNS]
 
 
 def _absolute(value: Any) -> Any:
@@ -301,8 +304,12 @@ def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series) -> _Tally
         tally.rows.update({(row["lang"], name): row[name] for name in ("read", "kept", "changed")})
         tally.rows[row["lang"], "dropped"] += row["read"] - row["kept"]
     ids = before["id"]
+
+    def told(name: str, i: int) -> str:
+        return "" if name == "text" else str(before["text"][i])
+
     some = [
-        Example(f"{name} changed", langs[i], ids[i], before[name][i] or "", after[name][i] or "")
+        Example(f"{name} changed", langs[i], ids[i], before[name][i] or "", after[name][i] or "", "", told(name, i))
         for name, mask in differ.items()
         for i in mask.arg_true().head(20).to_list()
     ]

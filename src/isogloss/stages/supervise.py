@@ -26,12 +26,16 @@ GROUPS = ("script", "family", "resource")
 
 @dataclass(frozen=True)
 class Judged:
-    """What an evaluation says. `by_lang` has a score for each language with dev rows; `fallen` are reasons to roll back."""
+    """What an evaluation says. `by_lang` has a score for each language with dev rows.
+
+    `fallen` are reasons to roll back; `probs` are the dev probabilities of the weights that training goes on with.
+    """
 
     by_lang: dict[str, float]
     mean: float | None
     worst: float | None
     better: bool
+    probs: np.ndarray
     fallen: tuple[str, ...] = ()
     stop: bool = False
 
@@ -61,7 +65,9 @@ class Supervisor:
     def __post_init__(self) -> None:
         strangers = set(self.dev["lang"]) - set(self.langs)
         if strangers:
-            raise IsoglossError(f"dev rows of {', '.join(sorted(strangers))}, which train.langs does not name, reached model selection")
+            raise IsoglossError(
+                f"dev rows of {', '.join(sorted(strangers))}, which train.langs does not name, reached model selection"
+            )
 
     @property
     def rate(self) -> float:
@@ -72,7 +78,7 @@ class Supervisor:
         """Judge the dev probabilities `(N, C)` of a step, and move on. Without dev rows the newest step is the best."""
         if self.dev.is_empty():
             self.best_step = step
-            return Judged({}, None, None, better=True)
+            return Judged({}, None, None, True, probs)
         answers = with_answers(self.dev, probs, self.labels)
         by_lang = self._by_lang(answers)
         values = np.array(list(by_lang.values()))
@@ -89,7 +95,8 @@ class Supervisor:
         elif not fallen:
             self.since += 1
         ended = self.stop is not None and self.since >= self.stop.patience
-        return Judged(by_lang, mean, worst, better, fallen, ended)
+        held = self.best_probs if fallen and self.best_probs is not None else probs
+        return Judged(by_lang, mean, worst, better, held, fallen, ended)
 
     def _better(self, value: float | None) -> bool:
         if self.best_value is None or value is None:
@@ -103,7 +110,7 @@ class Supervisor:
         return {lang: value for lang, value in found.items() if not np.isnan(value)}
 
     def _fallen(self, answers: pl.DataFrame) -> tuple[str, ...]:
-        """Sentences about languages that fell below the best checkpoint by more than is allowed; empty: none is shown to."""
+        """Sentences about languages that are shown to have fallen below the best checkpoint by more than is allowed."""
         if self.keep is None or self.best_probs is None:
             return ()
         before = with_answers(self.dev, self.best_probs, self.labels)
@@ -139,4 +146,6 @@ def columns(by_lang: Mapping[str, float], langs: Sequence[str]) -> tuple[tuple[s
         if len(groups) <= COLUMNS or by == GROUPS[-1]:
             break
     kind = f"{by} " if by == GROUPS[-1] else ""
-    return tuple((f"{kind}{name} ({len(own)})", float(np.mean(own)) if own else None) for name, own in sorted(groups.items()))
+    return tuple(
+        (f"{kind}{name} ({len(own)})", float(np.mean(own)) if own else None) for name, own in sorted(groups.items())
+    )

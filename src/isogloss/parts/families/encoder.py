@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isogloss.core.errors import InputError, PlaceError, RecipeError, nearest
+from isogloss.core.errors import InputError, PlaceError, RecipeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,10 +43,15 @@ ARCHITECTURES: dict[str, Architecture] = {
     "camembert": Architecture("roberta.encoder.layer", ("roberta.embeddings",)),
     "xlm-roberta": Architecture("roberta.encoder.layer", ("roberta.embeddings",)),
     "xlm-roberta-xl": Architecture("roberta.encoder.layer", ("roberta.embeddings",)),
-    "rembert": Architecture("rembert.encoder.layer", ("rembert.embeddings", "rembert.encoder.embedding_hidden_mapping_in"), paired=True),
+    "rembert": Architecture(
+        "rembert.encoder.layer", ("rembert.embeddings", "rembert.encoder.embedding_hidden_mapping_in"), paired=True
+    ),
     "electra": Architecture("electra.encoder.layer", ("electra.embeddings", "electra.embeddings_project")),
     "distilbert": Architecture("distilbert.transformer.layer", ("distilbert.embeddings",)),
-    "deberta-v2": Architecture("deberta.encoder.layer", ("deberta.embeddings", "deberta.encoder.rel_embeddings", "deberta.encoder.LayerNorm"), paired=True),
+    "deberta-v2": Architecture(
+        "deberta.encoder.layer",
+        ("deberta.embeddings", "deberta.encoder.rel_embeddings", "deberta.encoder.LayerNorm"), paired=True,
+    ),
     "modernbert": Architecture("model.layers", ("model.embeddings",)),
 }  # fmt: skip
 
@@ -68,11 +73,17 @@ class Scratch(BaseModel):
 def check(*, name: str = "", revision: str | None = None, scratch: Scratch | None = None) -> None:
     """Refuse knobs that do not go together. Raises RecipeError."""
     if bool(name) == (scratch is not None):
-        raise RecipeError("the family 'encoder' takes either name = 'a hub name or folder' or scratch = {layers = 4, ...}", key="name" if name else "")
+        raise RecipeError(
+            "the family 'encoder' takes either name = 'a hub name or folder' or scratch = {layers = 4, ...}",
+            key="name" if name else "",
+        )
     if scratch is not None and revision is not None:
         raise RecipeError("a model from scratch has no revision", key="revision")
     if scratch is not None and (scratch.width % scratch.heads or (scratch.width // scratch.heads) % 2):
-        raise RecipeError(f"scratch.width = {scratch.width} must be an even multiple of scratch.heads = {scratch.heads}", key="scratch")
+        raise RecipeError(
+            f"scratch.width = {scratch.width} must be an even multiple of scratch.heads = {scratch.heads}",
+            key="scratch",
+        )
 
 
 def load(start: Start, *, name: str = "", revision: str | None = None, scratch: Scratch | None = None) -> TextModel:
@@ -102,14 +113,19 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
             config, tokenizer = _config(folder), _tokenizer(folder)
         architecture(config)
         set_dropout(config, start.dropout)
-        config.id2label, config.label2id = dict(enumerate(start.labels)), {label: i for i, label in enumerate(start.labels)}
+        config.id2label, config.label2id = (
+            dict(enumerate(start.labels)),
+            {label: i for i, label in enumerate(start.labels)},
+        )
         config.num_labels = len(start.labels)
         config.problem_type = "single_label_classification"
         net = _net(config, folder, start.loading, start.skeleton)
     return TextModel(net, tokenizer, start.labels, _positions(config, tokenizer), facts)
 
 
-def source(start: Start, *, name: str = "", revision: str | None = None, scratch: Scratch | None = None) -> dict[str, Any] | None:
+def source(
+    start: Start, *, name: str = "", revision: str | None = None, scratch: Scratch | None = None
+) -> dict[str, Any] | None:
     """What the weights come from, to tell when it changed under finished work; None where nothing can be said."""
     from isogloss.nn import hub
 
@@ -118,7 +134,7 @@ def source(start: Start, *, name: str = "", revision: str | None = None, scratch
 
 
 def untuned(start: Start, *, name: str = "", revision: str | None = None, scratch: Scratch | None = None) -> Any:
-    """The model as it is before training, where it answers with `start.labels`; None where it does not.
+    """The model as it is before training, where its labels are `start.labels` in some order; None where they are not.
 
     With `start.skeleton` only whether it answers with any labels: a head of its own, of more than one named label.
     """
@@ -133,17 +149,21 @@ def untuned(start: Start, *, name: str = "", revision: str | None = None, scratc
         return own
     if not own or sorted(config.id2label.values()) != sorted(start.labels):
         return None
-    model = read(folder)
-    order = [model.labels.index(label) for label in start.labels]
-    return model.reordered(order)
+    return read(folder)
 
 
 def _scratch(start: Start, scratch: Scratch) -> tuple[Any, Any]:
     from isogloss.nn import scratch as made
 
     folder = start.folder / "tokenizer"
-    tokenizer = _tokenizer(folder) if (folder / "tokenizer.json").is_file() else made.train_tokenizer(start.texts(), scratch.vocab, folder)
-    return tokenizer, made.config(tokenizer, layers=scratch.layers, width=scratch.width, heads=scratch.heads, max_length=1024)
+    tokenizer = (
+        _tokenizer(folder)
+        if (folder / "tokenizer.json").is_file()
+        else made.train_tokenizer(start.texts(), scratch.vocab, folder)
+    )
+    return tokenizer, made.config(
+        tokenizer, layers=scratch.layers, width=scratch.width, heads=scratch.heads, max_length=1024
+    )
 
 
 def _config(folder: Path) -> Any:
@@ -161,7 +181,9 @@ def _config(folder: Path) -> Any:
 
 
 def _unsupported(kind: str | None) -> InputError:
-    return InputError(f"the family 'encoder' does not support model type '{kind}'{nearest(kind or '', ARCHITECTURES)}; supported: {', '.join(ARCHITECTURES)}")
+    return InputError(
+        f"the family 'encoder' does not support model type '{kind}'; supported: {', '.join(ARCHITECTURES)}"
+    )
 
 
 def architecture(config: Any) -> Architecture:
@@ -191,8 +213,8 @@ def _net(config: Any, folder: Path | None, loading: Mapping[str, Any], skeleton:
     if folder is None:
         return Auto.from_config(config)
     return Auto.from_pretrained(
-        folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-        ignore_mismatched_sizes=True, **loading,
+        folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
+        local_files_only=True, ignore_mismatched_sizes=True, **loading,
     )  # fmt: skip
 
 
@@ -233,7 +255,7 @@ def states_at(model: TextModel, k: int, batch: Mapping[str, torch.Tensor]) -> to
 
 
 def from_states(model: TextModel, k: int, states: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> Any:
-    """What the model gives for `batch` when `states` enter block k: its own forward with lower blocks passed through."""
+    """What the model gives for `batch` when `states` enter block k: its own forward, lower blocks passed through."""
     from isogloss.nn.blocks import from_states
 
     _splits(model, k)
@@ -279,7 +301,9 @@ def read(folder: Path) -> TextModel:
         except InputError:
             raise
         except Exception as error:
-            raise PlaceError(f"the model in {folder} cannot be read ({type(error).__name__}: {str(error)[:160]})") from error
+            raise PlaceError(
+                f"the model in {folder} cannot be read ({type(error).__name__}: {str(error)[:160]})"
+            ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     labels = [config.id2label[i] for i in range(config.num_labels)]
     return TextModel(net.eval().to(device), tokenizer, labels, _positions(config, tokenizer), {})
@@ -292,4 +316,3 @@ def predict(model: TextModel, frame: pl.DataFrame) -> np.ndarray:
 
     ids, _ = token_ids(model, frame["text"].to_list(), model.max_length)
     return probabilities(logits(model, ids))
-

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BLOCKS = False
 DUAL_ROWS = 3000
 POOLED = "*"
+ARRAYS = ("idf", "coef", "intercept")
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -200,7 +201,7 @@ def write(model: Model, folder: Path) -> list[Path]:
 
     tensors = {"prior": np.ascontiguousarray(model.prior)}
     for lang, linear in model.linear.items():
-        for name in ("idf", "coef", "intercept"):
+        for name in ARRAYS:
             tensors[f"{lang}.{name}"] = np.ascontiguousarray(getattr(linear, name))
     arrays, text = folder / "ngram.safetensors", folder / "ngram.json"
     with files.whole(arrays) as temporary:
@@ -211,12 +212,19 @@ def write(model: Model, folder: Path) -> list[Path]:
 
 
 def read(folder: Path) -> Model:
-    """Read what `write` wrote. Raises PlaceError when a file is missing or damaged."""
+    """Read what `write` wrote. Raises DamagedError when a file is missing or damaged."""
+    labels, order, ngrams = files.read_own(folder / "ngram.json", _texts)
+    return files.read_own(folder / "ngram.safetensors", lambda path: _model(path, labels, order, ngrams))
+
+
+def _texts(path: Path) -> tuple[tuple[str, ...], tuple[int, int], dict[str, list[str]]]:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(value["labels"]), tuple(value["order"]), dict(value["ngrams"])
+
+
+def _model(path: Path, labels: tuple[str, ...], order: tuple[int, int], ngrams: dict[str, list[str]]) -> Model:
     from safetensors.numpy import load_file
 
-    value = files.read_json(folder / "ngram.json")
-    tensors = files.read_own(folder / "ngram.safetensors", lambda path: load_file(path))
-    linear = {
-        lang: Linear(ngrams, tensors[f"{lang}.idf"], tensors[f"{lang}.coef"], tensors[f"{lang}.intercept"]) for lang, ngrams in value["ngrams"].items()
-    }
-    return Model(tuple(value["labels"]), tuple(value["order"]), linear, tensors["prior"])
+    arrays = load_file(path)
+    linear = {lang: Linear(own, *(arrays[f"{lang}.{name}"] for name in ARRAYS)) for lang, own in ngrams.items()}
+    return Model(labels, order, linear, arrays["prior"])

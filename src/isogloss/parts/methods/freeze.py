@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def apply(
-    model: nn.Module, family: Any, param_groups: Mapping[str, float], *, embeddings: bool = True, blocks: Annotated[int, Field(ge=0)] = 0
+    model: nn.Module,
+    family: Any,
+    param_groups: Mapping[str, float],
+    *,
+    embeddings: bool = True,
+    blocks: Annotated[int, Field(ge=0)] = 0,
 ) -> dict[str, float]:
     """Take the embeddings and the first `blocks` blocks out of training.
 

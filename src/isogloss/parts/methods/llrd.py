@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 
 def apply(
-    model: nn.Module, family: Any, param_groups: Mapping[str, float], *, decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    model: nn.Module,
+    family: Any,
+    param_groups: Mapping[str, float],
+    *,
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.9,
 ) -> dict[str, float]:
     """Multiply the rate of each parameter by decay^(blocks above it): the head and what stands with it keeps its rate.
 

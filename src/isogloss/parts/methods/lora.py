@@ -20,7 +20,7 @@ def apply(
     param_groups: Mapping[str, float],
     *,
     r: Annotated[int, Field(ge=1)] = 8,
-    alpha: Annotated[float, Field(gt=0)] = 16.0,
+    alpha: Annotated[int, Field(gt=0)] = 16,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     targets: tuple[str, ...] = (),
 ) -> dict[str, float]:
@@ -41,12 +41,22 @@ def apply(
 
     blocks = family.blocks(model)
     inside = {id(module) for block in blocks for module in block.modules()}
-    layers = {name: module for name, module in model.named_modules() if id(module) in inside and isinstance(module, torch.nn.Linear)}
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if id(module) in inside and isinstance(module, torch.nn.Linear)
+    }
     known = sorted({name.rpartition(".")[2] for name in layers})
     for target in targets:
         if target not in known:
-            raise InputError(f"train.methods: lora has the target '{target}', which no block has{nearest(target, known)}")
-    chosen = [name for name in layers if f"{name}.weight" in param_groups and (not targets or name.rpartition(".")[2] in targets)]
+            raise InputError(
+                f"train.methods: lora has the target '{target}', which no block has{nearest(target, known)}"
+            )
+    chosen = [
+        name
+        for name in layers
+        if f"{name}.weight" in param_groups and (not targets or name.rpartition(".")[2] in targets)
+    ]
     if not chosen:
         raise InputError("train.methods: lora finds no linear layer that is still trained; freeze fewer blocks")
     below = {id(p) for module in (*family.embeddings(model), *blocks) for p in module.parameters()}

@@ -1,0 +1,74 @@
+"""What a step did, as text for a terminal: counts, languages, reasons, and a few examples of each."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from isogloss.stages.examples import Example, kind
+from isogloss.stages.examples import lines as example_lines
+from isogloss.stages.step import Outcome
+
+MOST_LANGS, MOST_REASONS = 15, 8
+
+
+def lines(outcome: Outcome, width: int, *, examples: bool = True) -> list[str]:
+    """The outcome of a step: what it kept, changed and dropped, by language, and why."""
+    out = textwrap.wrap(
+        f"{outcome.step}: {outcome.n_read:,} rows, {outcome.n_kept:,} kept, {outcome.n_changed:,} of them changed, "
+        f"{outcome.n_dropped:,} dropped",
+        width,
+    )
+    if outcome.n_set_aside:
+        out += _wrap(f"{outcome.n_set_aside:,} more rows cannot be read:", width)
+        for row in outcome.set_aside[:MOST_REASONS]:
+            out += _wrap(f"  {row['n']:,}  {row['reason']} (first at {row['first']})", width)
+    for note in outcome.notes[:6]:
+        out += _wrap(f"note: {note}", width)
+    if outcome.changed:
+        out += _wrap("changed: " + ", ".join(f"{name} in {n:,} rows" for name, n in outcome.changed.items()), width)
+    out += ["", *_langs(outcome, width)]
+    by_kind: dict[tuple[str, str], list[Example]] = {}
+    for example in outcome.examples if examples else ():
+        by_kind.setdefault((example.what, kind(example.reason)), []).append(example)
+    if outcome.found:
+        out += ["", *_found(outcome, width)]
+    if outcome.reasons:
+        out += ["", "dropped, by reason"]
+        for row in outcome.reasons[:MOST_REASONS]:
+            out += _wrap(f"  {row['n']:,}  {row['reason']}", width)
+            out += [line for e in by_kind.get(("dropped", row["reason"]), []) for line in example_lines(e, width)]
+        if len(outcome.reasons) > MOST_REASONS:
+            out.append(f"  and {len(outcome.reasons) - MOST_REASONS} more reasons, with --json")
+    for (what, _), some in by_kind.items():
+        if what != "dropped":
+            out += ["", f"{what}, before and after", *(line for e in some for line in example_lines(e, width))]
+    if outcome.out:
+        out += ["", f"kept.parquet, dropped.parquet and counts.json are in {outcome.out}"]
+    return out
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    hang = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.wrap(text, width, subsequent_indent=hang, break_on_hyphens=False)
+
+
+def _langs(outcome: Outcome, width: int) -> Iterator[str]:
+    """Languages, those that lost most rows first."""
+    names = ("read", "kept", "changed", "dropped")
+    yield "language  " + "".join(f"{name:>11}" for name in names)
+    for row in outcome.by_lang[:MOST_LANGS]:
+        yield f"{row['lang']:<10}" + "".join(f"{row[f'n_{name}']:>11,}" for name in names)
+    if len(outcome.by_lang) > MOST_LANGS:
+        yield f"and {len(outcome.by_lang) - MOST_LANGS} more languages that lost no more, with --json"
+
+
+def _found(outcome: Outcome, width: int) -> Iterator[str]:
+    """For a step that drops train rows only: what it finds whatever the split."""
+    found = outcome.found or {}
+    splits = ", ".join(f"{n:,} in {'no split' if split == 'none' else split}" for split, n in found["by_split"].items())
+    yield from _wrap(
+        f"found {found['n']:,} rows" + (f": {splits}; only train rows are dropped" if splits else ""), width
+    )
+    for level in found.get("levels", ()):
+        yield f"  {level['level']:<12}{level['n']:>9,}   so far {level['n_so_far']:,}"

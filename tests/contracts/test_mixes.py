@@ -1,0 +1,97 @@
+"""What holds for every mix: a window of positions, pure, for any corpus and whatever was seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isogloss.core import parts
+from isogloss.core.recipe import Bound
+from isogloss.nn.batches import Feed
+
+NAMES = parts.names("mixes")
+EMPTY: dict[str, Any] = {"rows": {}, "tokens": {}, "epochs": {}, "loss": {}, "dev": {}}
+
+
+def rows(sizes: dict[str, int]) -> pl.DataFrame:
+    langs = [lang for lang, n in sizes.items() for _ in range(n)]
+    return pl.DataFrame({
+        "id": [f"r{i}" for i in range(len(langs))], "lang": langs,
+        "label": ["a" if i % 2 else "b" for i in range(len(langs))],
+        "n_bytes": [10 + i % 7 for i in range(len(langs))],
+    })  # fmt: skip
+
+
+def order(name: str, frame: pl.DataFrame, seed: int, seen: dict[str, Any], **knobs: Any) -> np.ndarray:
+    part = parts.load("mixes", name)
+    return np.asarray(part.call("order", frame, np.random.default_rng(seed), seen, knobs=part.bind(knobs)))
+
+
+sizes = st.dictionaries(
+    st.sampled_from(["eng_Latn", "swh_Latn", "tha_Thai", "yor_Latn"]), st.integers(1, 40), min_size=1
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=25, deadline=None)
+@given(sizes=sizes, seed=st.integers(0, 99))
+def test_a_window_is_positions_of_the_rows_and_pure(name: str, sizes: dict[str, int], seed: int) -> None:
+    frame = rows(sizes)
+    some = {key: dict.fromkeys(list(sizes)[:1], 0.5) for key in EMPTY}
+    for seen in (EMPTY, some, {key: dict.fromkeys(sizes, 1.0) for key in EMPTY}):
+        window = order(name, frame, seed, seen)
+        assert window.ndim == 1
+        assert np.issubdtype(window.dtype, np.integer)
+        assert len(window) == frame.height
+        assert window.min() >= 0
+        assert window.max() < frame.height
+        np.testing.assert_array_equal(window, order(name, frame, seed, seen))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_numbers_give_another_order(name: str) -> None:
+    frame = rows({"eng_Latn": 30, "swh_Latn": 30})
+    assert (order(name, frame, 1, EMPTY) != order(name, frame, 2, EMPTY)).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_row_is_left_out_for_ever(name: str) -> None:
+    frame = rows({"eng_Latn": 40, "swh_Latn": 2})
+    rng = np.random.default_rng(0)
+    part = parts.load("mixes", name)
+    met = np.concatenate([part.call("order", frame, rng, EMPTY, knobs=part.bind({})) for _ in range(40)])
+    assert set(met.tolist()) == set(range(frame.height))
+
+
+def test_shares_of_temperature_are_exact_and_rows_repeat_late() -> None:
+    frame = rows({"eng_Latn": 90, "swh_Latn": 10})
+    counts = np.bincount(order("temperature", frame, 0, EMPTY, tau=0.0), minlength=100)
+    assert counts[:90].sum() == counts[90:].sum() == 50
+    assert counts[:90].max() == 1
+    assert set(counts[90:].tolist()) == {5}
+    natural = np.bincount(order("temperature", frame, 0, EMPTY, tau=1.0), minlength=100)
+    assert natural.tolist() == [1] * 100
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("n", [1, 7, 50, 130])
+def test_the_feed_gives_the_windows_and_goes_on_from_its_state(name: str, n: int) -> None:
+    frame = rows({"eng_Latn": 40, "swh_Latn": 13})
+    part = parts.load("mixes", name)
+    mix = Bound(part, part.bind({}))
+    whole, cut = Feed(mix, frame, 3), Feed(mix, frame, 3)
+    want = [whole.take(n, EMPTY) for _ in range(6)]
+    assert all(len(batch) == n for batch in want)
+    got = [cut.take(n, EMPTY) for _ in range(3)]
+    other = Feed(mix, frame, 99)
+    other.restore(cut.state(), cut.window)
+    got += [other.take(n, EMPTY) for _ in range(3)]
+    for a, b in zip(want, got, strict=True):
+        np.testing.assert_array_equal(a, b)
+    every = np.concatenate(want)
+    np.testing.assert_array_equal(every[: frame.height], order(name, frame, 3, EMPTY)[: len(every)])
