@@ -70,7 +70,7 @@ class Screen(Say):
 def _width() -> int:
     import shutil
 
-    return max(40, shutil.get_terminal_size((100, 24)).columns)
+    return max(40, shutil.get_terminal_size((120, 24)).columns)
 
 
 def _print(text: str = "") -> None:
@@ -360,6 +360,100 @@ def ls(
         _print(f"{title}" if rows else f"{title}: none")
         for line in _columns([[str(v) for v in row.values()] for row in rows], _width() - 2, text_last=True) if rows else ():
             _print("  " + line)
+
+
+# -- your data, the recipe, this machine -------------------------------------------------------------------------
+
+
+@app.command()
+def init(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Your data: a file, a folder, or a pattern in quotes.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write the recipe; default: NAME.toml here, '-' prints it.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the recipe and its run; default: the file's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at your data and write a complete, commented recipe for it; weak spots are named by language."""
+    from isogloss.stages import init as stage
+
+    screen = Screen()
+    made = stage.init(file, out=out, force=force, name=name, say=screen)
+    if as_json:
+        _json(made.document())
+        return
+    said = stage.lines(made, _width())
+    if made.path is None:  # the recipe is the result, so what was seen goes to the other stream
+        for line in said:
+            screen.line(line)
+        _print(made.text.rstrip("\n"))
+        return
+    for line in said:
+        _print(line)
+    _print(f"\nwrote {made.path}; read it, then: isogloss run {made.path}")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def step(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A step, e.g. dedup; isogloss explain NAME lists its knobs.")],
+    rest: Annotated[list[str], typer.Argument(metavar="FILE [--KNOB VALUE]...", help="A file, folder or pattern, and knobs; a list by repetition.")],
+    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="The column with the text.")] = "text",
+    lang: Annotated[str | None, typer.Option("--lang", metavar="TAG", help="Language of rows that name none.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write kept.parquet, dropped.parquet and counts.json here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One step alone on one file: what it kept, changed and dropped, by language, and why."""
+    from isogloss.core import parts
+    from isogloss.stages import knobs, step_text
+    from isogloss.stages import step as stage
+
+    files, given = knobs.split(parts.load("steps", name), rest)
+    outcome = stage.step(name, knobs.one_file(files), given, text=text, lang=lang, out=out, say=Screen())
+    if as_json:
+        _json(outcome.document())
+        return
+    for line in step_text.lines(outcome, _width()):
+        _print(line)
+
+
+@app.command()
+def explain(
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="A key (train.mix), a part (dedup) or a knob (dedup.threshold); default: all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Any key of a recipe, part or knob: its type, default, meaning and an example."""
+    from isogloss.stages import explain as stage
+    from isogloss.stages import reference
+
+    if key is None:
+        found = {"recipe": list(stage.tree()), "parts": list(stage.kinds())}
+        shown = reference.tree_lines(_width())
+    else:
+        found = {"found": stage.explain(key)}
+        shown = reference.lines(found["found"], _width())
+    if as_json:
+        _json({title: [entry.document() for entry in entries] for title, entries in found.items()})
+        return
+    for line in shown:
+        _print(line)
+
+
+@app.command()
+def doctor(
+    measure: Annotated[bool, typer.Option("--measure", help="Measure speed, in about ten seconds, and keep it for estimates.")] = False,
+    hub: Annotated[bool, typer.Option("--hub", help="Ask whether the model hub can be reached (touches the network).")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The install, this machine, what will and will not run here, and the next step."""
+    from isogloss.stages import doctor as stage
+
+    found = stage.doctor(hub=hub, measure_now=measure, say=Screen())
+    if as_json:
+        _json(found.document())
+    else:
+        for line in stage.lines(found, _width()):
+            _print(line)
+    if not found.ok:
+        raise typer.Exit(2)
 
 
 # -- the door ---------------------------------------------------------------------------------------------------

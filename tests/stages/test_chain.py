@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Place, Said, corpus_rows, shell, write_jsonl
 
 import isogloss
 from isogloss.core import recipe
 from isogloss.core.errors import RecipeError, StaleError
 from isogloss.stages import chain
+from places import Place, Said, corpus_rows, shell, write_jsonl
 
 
 def stamps(place: Place) -> dict[str, bytes]:
@@ -152,3 +152,13 @@ def test_two_processes_on_one_run(place: Place) -> None:
     with pytest.raises(StaleError):
         chain.run(place.recipe, runs=place.runs)
         chain.run(place.recipe, runs=place.runs, sets=["seed=4"])
+
+
+def test_the_data_card_says_what_codes_were_read_as(place: Place, cli: Callable[..., Said]) -> None:
+    write_jsonl(
+        place.folder / "raw.jsonl", [{**row, "lang": row["lang"].replace("swh_Latn", "sw")} for row in corpus_rows()]
+    )
+    say = cli("run", "recipe.toml").err
+    card = (place.run / "CARD.md").read_text()
+    assert say.count("'sw' covers more than one language; it is read as swh_Latn (Swahili)") == 1
+    assert "- 'sw' covers more than one language; it is read as swh_Latn (Swahili)" in card

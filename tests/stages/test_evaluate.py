@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import polars as pl
 import pytest
-from conftest import LANGS, Place, Said, corpus_rows, write_jsonl
 
 from isogloss.core import files
+from places import LANGS, Place, Said, corpus_rows, write_jsonl
 
 SYSTEMS = ("model", "majority", "floor_lang", "floor_pooled", "source")
 

@@ -275,8 +275,8 @@ def _kill_often(plain: Any, at: Path, n: int, seed: int, longest: float) -> int:
     return n_killed
 
 
-def test_kill_9_three_times(plain: Any, tmp_path: Path) -> None:
-    assert _kill_often(plain, tmp_path, 3, seed=1, longest=0.25) >= 2
+def test_kill_9_twice(plain: Any, tmp_path: Path) -> None:
+    assert _kill_often(plain, tmp_path, 2, seed=1, longest=0.25) >= 1
 
 
 @pytest.mark.slow

@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import LABELS, LANGS, Place, Said, corpus_rows, write_jsonl
 
 import isogloss
 from isogloss.core import files
 from isogloss.core.corpus import Corpus
 from isogloss.core.errors import DataError, InputError, MissingError
 from isogloss.stages import chain
+from places import LABELS, LANGS, Said, corpus_rows, write_jsonl
 
 
 @pytest.fixture(scope="module")

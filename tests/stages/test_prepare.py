@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import LANGS, PIECES, Place, Said, corpus_rows, write_jsonl
 
 from isogloss.core import files
 from isogloss.core.corpus import Corpus
@@ -20,6 +19,7 @@ from isogloss.core.errors import DataError, IsoglossError, StaleError
 from isogloss.core.run import Run
 from isogloss.core.say import Say
 from isogloss.stages import chain
+from places import LANGS, PIECES, Place, Said, corpus_rows, write_jsonl
 
 
 class Heard(Say):

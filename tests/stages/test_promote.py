@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Place, Said, corpus_rows, write_jsonl
 
 import isogloss
+from places import Place, Said, corpus_rows, write_jsonl
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from isogloss.core.run import Run
 from isogloss.stages import chain, report
 
 if TYPE_CHECKING:
-    from conftest import Place
+    from places import Place
 
 
 def made(place: Place, **sections: object) -> tuple[report.Recipe, Run]:

@@ -217,7 +217,7 @@ def _chunks(n_units: int, resamples: int) -> Iterator[slice]:
 def _one_thread() -> AbstractContextManager[Any]:
     """Keep BLAS on one thread: many small products are ten times slower on threads that wait for busy cores."""
     # scikit-learn, which we require, requires it
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, "blas")
 

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from isogloss.core import parts
 from isogloss.core.errors import InputError, IsoglossError, nearest
 from isogloss.core.recipe import Recipe, Use
-from isogloss.stages.words import EXAMPLES, GIVEN, fitting, snippet, spoken, toml
+from isogloss.stages.words import EXAMPLES, GIVEN, INSTEAD, fitting, snippet, spoken, toml
 
 # Keys whose value is a part, or a list of parts (or of their names), and the kind that fills them.
 SLOTS = {
@@ -156,6 +156,7 @@ def part(found: parts.Part) -> Entry:
     """What a part's docstring and signatures say."""
     doc = inspect.getdoc(found.module) or ""
     said = knob_docs(found)
+    needed = {knob.name: value(knob) for knob in found.knobs.values() if knob.required or knob.default == ""}
     inside = tuple(
         Entry(
             kind="knob",
@@ -164,12 +165,11 @@ def part(found: parts.Part) -> Entry:
             type=spoken(knob.type),
             default=None if knob.required or knob.default is None else toml(_plain(knob.default)),
             required=knob.required,
-            example=use(found, {knob.name: value(knob)}),
+            example=use(found, {**({} if knob.name in INSTEAD else needed), knob.name: value(knob)}),
         )
         for knob in found.knobs.values()
     )
     more = "\n".join(filter(None, [doc.partition("\n")[2].strip(), *(f"\n{fact}" for fact in _facts(found))]))
-    needed = {knob.name: value(knob) for knob in found.knobs.values() if knob.required or knob.default == ""}
     shown = {knob.name: value(knob) for knob in found.knobs.values() if knob.default}
     example = use(found, needed or dict(list(shown.items())[:1]))
     return Entry("part", f"{found.kind}.{found.name}", found.summary, example=example, more=more, inside=inside)

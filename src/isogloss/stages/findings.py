@@ -240,11 +240,9 @@ def _langs(seen: Survey, checks: Checks, plan: Plan) -> Iterator[Finding]:
         more = " langid stands commented out in the recipe: look at those rows first." if not plan.langid else ""
         yield Finding(SEVERE if severe else WEAK, "language doubted", text + more, tuple(worst))
     if not seen.complete:
-        yield Finding(
-            NOTE,
-            "sampled",
-            f'Only the first {_rows(seen.n_rows + seen.n_aside)} were read; langs is "all" for that reason.',
-        )
+        n = _rows(seen.n_rows + seen.n_aside)
+        text = f'Only the first {n} were read: languages further down are not named here, so langs is "all".'
+        yield Finding(WEAK, "sampled", text)
     if (looked := checks.n.total()) < seen.n_rows:
         text = f"Texts were looked at in a sample of {looked:,} of {_rows(seen.n_rows)}; counts are of all."
         yield Finding(NOTE, "sampled", text)

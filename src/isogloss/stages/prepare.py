@@ -447,7 +447,7 @@ def _tell(
         say.note(f"{total:,} {_rows(total)} set aside in {step}: {reason} (dropped/ has each with its reason)")
     if len(reasons) > 8:
         rest = sum(total for *_, total in reasons[8:])
-        say.note(f"{rest:,} {_rows(rest)} set aside for {len(reasons) - 8} other reasons; all are in CARD.md")
+        say.note(f"{rest:,} {_rows(rest)} set aside for {len(reasons) - 8} other reasons; all are in reasons.parquet")
     absent = [tag for tag in langs if tag not in set(table["lang"])]
     if absent:
         say.note(f"no rows at all for {', '.join(absent)}")

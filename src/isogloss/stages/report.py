@@ -299,6 +299,9 @@ def card(recipe: Recipe, run: Run) -> Iterator[str]:
             f"{k} = {[p.name for p in v] if isinstance(v, list) else v!r}" for k, v in bound.knobs.items()
         )
         yield f"- {bound.name}: {bound.part.summary} ({shown})" if shown else f"- {bound.name}: {bound.part.summary}"
+    if stamp["facts"]["notes"]:
+        yield "\n## What codes for languages were read as\n"
+        yield from (f"- {note}" for note in stamp["facts"]["notes"])
     if reasons.height:
         yield "\n## What was set aside, and why\n"
         yield from table(

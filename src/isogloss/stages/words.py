@@ -37,6 +37,11 @@ EXAMPLES: dict[str, Any] = {
     "evaluate.metrics": ["accuracy", "macro_f1"],
     "evaluate.slices": ["script", "family"],
     "evaluate.source": "eng_Latn",
+    "train.steps": 2000,
+    "train.epochs": 5.0,
+    "train.eval_every": 100,
+    "train.keep": {"drop_at_most": 0.02},
+    "train.keep.drop_at_most": 0.02,
     "budget.seconds": 3600.0,
     "gate": [{"at": "promote", "every_lang": {"macro_f1": ">= 0.55", "n": ">= 200"}}],
     "gate.at": "promote",
@@ -47,7 +52,13 @@ EXAMPLES: dict[str, Any] = {
     "gate.beats": {"majority": "accuracy"},
 }
 # Values of knobs that must be given.
-GIVEN: dict[str, Any] = {"against": ["bench.jsonl"], "name": "xlm-roberta-base"}
+GIVEN: dict[str, Any] = {
+    "against": ["bench.jsonl"],
+    "name": "xlm-roberta-base",
+    "scratch": {"layers": 4, "width": 128, "heads": 4, "vocab": 8000},
+}
+# Knobs that are given instead of one that must be given.
+INSTEAD = frozenset({"scratch"})
 # Values tried, in this order, when only the type is known.
 TRIED: tuple[Any, ...] = (True, 10, 0.1, 1000, "eng_Latn", "data.jsonl", ["eng_Latn"], ["a"], {}, [])
 PLAIN_TYPES: dict[Any, str] = {
