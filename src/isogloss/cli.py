@@ -86,19 +86,19 @@ def _json(value: Any) -> None:
 
 @app.command()
 def run(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False) -> None:
-    """The chain: prepare, train, evaluate, report, and the verdict of the gates."""
+    """Prepare, train, evaluate, report, and the verdict."""
     _advance(recipe, "run", sets, runs, again, as_json)
 
 
 @app.command()
 def prepare(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False) -> None:
-    """Raw files to a clean corpus by language, with a reason on disk for every row that is not in it."""
+    """Raw files to a clean corpus by language."""
     _advance(recipe, "prepare", sets, runs, again, as_json)
 
 
 @app.command()
 def train(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False) -> None:
-    """Train the model (after prepare, where that is not done)."""
+    """Train the model, after prepare."""
     _advance(recipe, "train", sets, runs, again, as_json)
 
 
@@ -106,7 +106,7 @@ def train(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: A
 def evaluate(
     recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False
 ) -> None:
-    """Score the model and its baselines by language (after train, where that is not done)."""
+    """Score the model and its baselines by language."""
     _advance(recipe, "evaluate", sets, runs, again, as_json)
 
 
@@ -272,7 +272,7 @@ def predict(
     runs: Runs = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Answer new texts: one JSON line each, with label, confidence and language (with --json, one document)."""
+    """Answer new texts, one JSON line each."""
     from isogloss.core import files
     from isogloss.core.corpus import Noted, Rejected
     from isogloss.stages import model
@@ -315,7 +315,7 @@ def predict(
 
 @app.command()
 def promote(run: RunFolder, shelf: Shelves = Path("shelf"), alias: Alias = "production", sets: Sets = None, runs: Runs = Path("runs"), as_json: AsJson = False) -> None:
-    """Put an evaluated run on the shelf and move an alias to it, when every gate holds."""
+    """Put a run on the shelf, when every gate holds."""
     from isogloss.stages import chain
     from isogloss.stages import promote as stage
 
@@ -334,7 +334,7 @@ def rollback(
     alias: Alias = "production",
     as_json: AsJson = False,
 ) -> None:
-    """Move an alias back to the version before, or to a version that is named."""
+    """Move an alias back to the version before."""
     from isogloss.stages.promote import rollback as stage
 
     moved = stage(name, shelf, Say() if as_json else Screen(), alias=alias, to=to)
@@ -349,7 +349,7 @@ def ls(
     shelf: Shelves = Path("shelf"),
     as_json: AsJson = False,
 ) -> None:
-    """List the parts a recipe can name, the runs, the languages known, the shelf."""
+    """List parts, runs, languages, the shelf."""
     from isogloss.stages import listing
 
     found = listing.listing(what, runs, shelf)
@@ -373,7 +373,7 @@ def init(
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the recipe and its run; default: the file's.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at your data and write a complete, commented recipe for it; weak spots are named by language."""
+    """Look at your data and write a commented recipe."""
     from isogloss.stages import init as stage
 
     screen = Screen()
@@ -401,7 +401,7 @@ def step(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write kept.parquet, dropped.parquet and counts.json here.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One step alone on one file: what it kept, changed and dropped, by language, and why."""
+    """One step alone on one file: kept, changed, dropped."""
     from isogloss.core import parts
     from isogloss.stages import knobs, step_text
     from isogloss.stages import step as stage
@@ -420,7 +420,7 @@ def explain(
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="A key (train.mix), a part (dedup) or a knob (dedup.threshold); default: all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Any key of a recipe, part or knob: its type, default, meaning and an example."""
+    """What a recipe key, part or knob means."""
     from isogloss.stages import explain as stage
     from isogloss.stages import reference
 
@@ -443,7 +443,7 @@ def doctor(
     hub: Annotated[bool, typer.Option("--hub", help="Ask whether the model hub can be reached (touches the network).")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The install, this machine, what will and will not run here, and the next step."""
+    """This machine: what will run here, and what not."""
     from isogloss.stages import doctor as stage
 
     found = stage.doctor(hub=hub, measure_now=measure, say=Screen())

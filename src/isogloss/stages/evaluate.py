@@ -83,7 +83,9 @@ def systems(recipe: Recipe) -> list[str]:
     same = {"floor_lang", "floor_pooled"} if family.name == FLOOR else set()
     own = f"floor_{family.knobs['scope']}" if same else ""
     defaults = _floor().bind({"scope": family.knobs["scope"]}) if same else {}
-    plain = bool(same) and family.knobs == defaults and recipe.train.weights == "none" and recipe.train.mix.use == "natural"
+    plain = (
+        bool(same) and family.knobs == defaults and recipe.train.weights == "none" and recipe.train.mix.use == "natural"
+    )
     everywhere = recipe.train.langs is None
     left_out = {own} if plain and everywhere else set()
     if not can_answer_untuned(recipe):
@@ -132,8 +134,12 @@ def _predictions(recipe: Recipe, run: Run, engine: Engine, say: Say) -> list[str
     if rows["lang"].n_unique() == 1 and "source" in names:
         names.remove("source")  # the model is trained on one language already
     # The model answers here, so that it is loaded once; the floors fit side by side on the engine.
-    jobs = [_Job(name, run, recipe.model_dump_json(), recipe.folder, source, folder / f"{name}.parquet") for name in names]
-    jobs.sort(key=lambda job: ("floor_pooled", "floor_lang", "source", "untuned", "model", "majority").index(job.system))
+    jobs = [
+        _Job(name, run, recipe.model_dump_json(), recipe.folder, source, folder / f"{name}.parquet") for name in names
+    ]
+    jobs.sort(
+        key=lambda job: ("floor_pooled", "floor_lang", "source", "untuned", "model", "majority").index(job.system)
+    )
     for _ in say.track(engine.map(_answer, jobs), "answering", len(jobs), "systems"):
         pass
     return names
@@ -153,14 +159,28 @@ def _answer(job: _Job) -> None:
         probs = loaded.probabilities(asked)
     elif job.system == "untuned":
         untuned = _untuned(recipe, loaded.labels)
-        probs = recipe.family.module.predict(untuned, asked)[:, [untuned.labels.index(label) for label in loaded.labels]]
+        probs = recipe.family.module.predict(untuned, asked)[
+            :, [untuned.labels.index(label) for label in loaded.labels]
+        ]
     elif job.system == "majority":
         probs = _majority(train, asked, loaded.labels)
     else:
         probs = _fitted(recipe, job, every if job.system == "floor_lang" else train, asked, loaded.labels)
     keep = [c for c in recipe.data.keep if c in asked.columns]
-    base = asked.select("id", "lang", "variety", "source", "split", "group", "label", pl.col("text").str.len_bytes().alias("n_bytes"), *keep)
-    files.write_parquet(job.out, model.with_answers(base, probs, loaded.labels).select(pl.lit(job.system).alias("system"), pl.all()))
+    base = asked.select(
+        "id",
+        "lang",
+        "variety",
+        "source",
+        "split",
+        "group",
+        "label",
+        pl.col("text").str.len_bytes().alias("n_bytes"),
+        *keep,
+    )
+    files.write_parquet(
+        job.out, model.with_answers(base, probs, loaded.labels).select(pl.lit(job.system).alias("system"), pl.all())
+    )
 
 
 def _untuned(recipe: Recipe, labels: tuple[str, ...]) -> Any:
@@ -215,7 +235,10 @@ def _fitted(recipe: Recipe, job: _Job, train: pl.DataFrame, asked: pl.DataFrame,
 def with_facts(frame: pl.DataFrame) -> pl.DataFrame:
     """Add what is known of each row's language: `script, family, genus, resource`."""
     tags = frame["lang"].unique().to_list()
-    table = pl.DataFrame({"lang": tags, **{by: [lang_table.group_of(tag, by) for tag in tags] for by in FACTS}}, schema=dict.fromkeys(("lang", *FACTS), pl.String))
+    table = pl.DataFrame(
+        {"lang": tags, **{by: [lang_table.group_of(tag, by) for tag in tags] for by in FACTS}},
+        schema=dict.fromkeys(("lang", *FACTS), pl.String),
+    )
     return frame.join(table, on="lang", how="left", maintain_order="left")
 
 
@@ -238,13 +261,19 @@ def _score(recipe: Recipe, run: Run, names: list[str]) -> list[Path]:
     answers = {name: read_predictions(run, name) for name in names}
     test = answers["model"].filter(pl.col("split") == "test")
     if test.is_empty():
-        raise DataError("there are no test rows to evaluate on; give some the split 'test', or set data.split.test above 0")
+        raise DataError(
+            "there are no test rows to evaluate on; give some the split 'test', or set data.split.test above 0"
+        )
     slices = list(dict.fromkeys(["lang", *spec.slices]))
     common: dict[str, Any] = {"resamples": spec.resamples, "confidence": spec.confidence, "seed": recipe.seed}
 
     def scored(name: str, split: str, some: dict[str, Any], by: list[str]) -> pl.DataFrame:
         rows = answers[name].filter(pl.col("split") == split)
-        return report.score(rows, some, labels, system=name, slices=by, data_hash=_rows_hash(rows), **common) if rows.height else pl.DataFrame(schema=report.SCORES_SCHEMA)
+        return (
+            report.score(rows, some, labels, system=name, slices=by, data_hash=_rows_hash(rows), **common)
+            if rows.height
+            else pl.DataFrame(schema=report.SCORES_SCHEMA)
+        )
 
     scores = pl.concat([scored(name, "test", modules, slices) for name in names])
     dev = pl.concat([scored(name, "dev", modules, ["lang"]) for name in names])
@@ -285,7 +314,13 @@ def _rows_hash(rows: pl.DataFrame) -> str:
 
 
 def _fit_verdicts(
-    recipe: Recipe, run: Run, names: list[str], sample: pl.DataFrame, dev: pl.DataFrame, paired: Any, modules: dict[str, Any]
+    recipe: Recipe,
+    run: Run,
+    names: list[str],
+    sample: pl.DataFrame,
+    dev: pl.DataFrame,
+    paired: Any,
+    modules: dict[str, Any],
 ) -> pl.DataFrame:
     floor = "floor_lang" if "floor_lang" in names else "model"
     headline = pl.col("metric") == recipe.headline
@@ -295,7 +330,9 @@ def _fit_verdicts(
 
     against = paired(floor, recipe.headline, "dev") if dev.height else pl.DataFrame(schema=report.PAIRED_SCHEMA)
     better = modules[recipe.headline].BETTER
-    return report.fit_verdicts(of(sample, "model"), of(dev, "model"), of(sample, floor), of(dev, floor), against, better=better)
+    return report.fit_verdicts(
+        of(sample, "model"), of(dev, "model"), of(sample, floor), of(dev, floor), against, better=better
+    )
 
 
 def judge(recipe: Recipe, run: Run, scores: pl.DataFrame, pairs: dict[tuple[str, str], pl.DataFrame]) -> dict[str, Any]:

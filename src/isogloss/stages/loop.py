@@ -430,15 +430,17 @@ class Seen:
 
 @dataclass
 class Reserve:
-    """Seconds that must be left for one more step, the last evaluation and its checkpoint."""
+    """Seconds that must be left for one more step, the last evaluation with its checkpoint, and writing the model."""
 
     measured: Measured | None
     _step: float = 0.0
     _evaluation: float = 0.0
+    _model: float = 0.0
 
     def __post_init__(self) -> None:
         if self.measured is not None:
             self._step, self._evaluation = self.measured.step, self.measured.evaluation + self.measured.save
+            self._model = self.measured.save
 
     def stepped(self, seconds: float) -> None:
         self._step = max(0.9 * self._step, seconds)
@@ -448,7 +450,7 @@ class Reserve:
 
     @property
     def seconds(self) -> float:
-        return self._step + self._evaluation
+        return self._step + self._evaluation + self._model
 
 
 class Log:

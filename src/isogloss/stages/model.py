@@ -72,15 +72,22 @@ class Model:
         langs: list[str]
         if lang is None:
             if len(self.langs) != 1:
-                raise DataError(f"say the language: predict(texts, lang='{self.langs[0]}'), or one for each text; this model knows {len(self.langs)}")
+                raise DataError(
+                    f"say the language: predict(texts, lang='{self.langs[0]}'), or one for each text; this model knows {len(self.langs)}"
+                )
             langs = [self.langs[0]] * len(texts)
         else:
             codes = [lang] * len(texts) if isinstance(lang, str) else list(lang)
             if len(codes) != len(texts):
-                raise DataError(f"{len(texts)} texts and {len(codes)} languages; give one language, or one for each text")
+                raise DataError(
+                    f"{len(texts)} texts and {len(codes)} languages; give one language, or one for each text"
+                )
             langs = [lang_table.resolve(code).tag for code in codes]
         ids = [str(i) for i in range(len(texts))]
-        return pl.DataFrame({"id": ids, "lang": langs, "text": list(texts)}, schema={"id": pl.String, "lang": pl.String, "text": pl.String})
+        return pl.DataFrame(
+            {"id": ids, "lang": langs, "text": list(texts)},
+            schema={"id": pl.String, "lang": pl.String, "text": pl.String},
+        )
 
 
 def with_answers(frame: pl.DataFrame, probs: np.ndarray, labels: Sequence[str]) -> pl.DataFrame:
@@ -95,7 +102,9 @@ def with_answers(frame: pl.DataFrame, probs: np.ndarray, labels: Sequence[str]) 
 
 def card(recipe: Recipe, labels: Sequence[str], langs: Sequence[str], **facts: Any) -> dict[str, Any]:
     """What `isogloss.json` says."""
-    rewrites = [{"use": step.name, "knobs": step.knobs} for step in recipe.steps if step.part.constant("REWRITES", False)]
+    rewrites = [
+        {"use": step.name, "knobs": step.knobs} for step in recipe.steps if step.part.constant("REWRITES", False)
+    ]
     return {
         "format": FORMAT,
         "name": recipe.name,
@@ -116,7 +125,9 @@ def load(path: str | Path) -> Model:
     folder = locate(path)
     value = files.read_json(folder / CARD)
     if value.get("format") != FORMAT:
-        raise PlaceError(f"{folder} was written by another version of isogloss (format {value.get('format')}, this one reads {FORMAT})")
+        raise PlaceError(
+            f"{folder} was written by another version of isogloss (format {value.get('format')}, this one reads {FORMAT})"
+        )
     family = parts.load("families", value["family"])
     return Model(folder, value, family, family.module.read(folder))
 

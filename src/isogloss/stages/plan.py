@@ -69,7 +69,7 @@ def plan(spec: Train, n_rows: int, seconds: float | None, left: float, measured:
         assert wanted is not None
         return Plan(wanted, spec.eval_every or _every(wanted, EVALUATIONS), why)
     once = measured.evaluation + measured.save
-    usable = left - SLACK * seconds
+    usable = left - SLACK * seconds - measured.save  # writing the model takes about as long as a checkpoint
     if usable < measured.step + once:
         raise BudgetEnded(
             f"the budget of {seconds:g} seconds has {max(0.0, left):.0f} left, and one step with an evaluation takes "

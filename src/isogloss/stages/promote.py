@@ -21,26 +21,45 @@ def promote(recipe: Recipe, run: Run, shelves: Path, say: Say, *, alias: str = "
     """
     stamp = run.require("evaluate")
     if stamp["reads"]["model"] != run.key("train"):
-        raise Refused(f"{run.folder} was trained again after it was evaluated; evaluate it first: isogloss evaluate {run.folder}")
+        raise Refused(
+            f"{run.folder} was trained again after it was evaluated; evaluate it first: isogloss evaluate {run.folder}"
+        )
     wanted = recipe.sections("langs", "evaluate", "gate", "seed")
     if any(stamp["reads"][name] != value for name, value in wanted.items()):
-        raise Refused(f"the gates or the evaluation in the recipe changed since {run.folder} was evaluated; run: isogloss evaluate")
+        raise Refused(
+            f"the gates or the evaluation in the recipe changed since {run.folder} was evaluated; run: isogloss evaluate"
+        )
     verdict = files.read_json(run.path("verdict.json"))
     if verdict["outcome"] == "no gate":
-        raise Refused("the recipe has no gate at promote, so nothing says when the model is good enough; add a [[gate]] with at = \"promote\"")
+        raise Refused(
+            'the recipe has no gate at promote, so nothing says when the model is good enough; add a [[gate]] with at = "promote"'
+        )
     against = refusals(verdict)
     if against:
         raise Refused(f"{run.name} is not promoted: " + "; ".join(against))
     shelf = Shelf(shelves / recipe.name)
-    contents = {name: run.path(name) for name in ("model", "recipe.toml", "scores.parquet", "REPORT.md", "report.html") if run.path(name).exists()}
+    contents = {
+        name: run.path(name)
+        for name in ("model", "recipe.toml", "scores.parquet", "REPORT.md", "report.html")
+        if run.path(name).exists()
+    }
     with shelf.locked():
-        version = shelf.add(contents, {"key": files.digest_of([run.key("train"), run.key("evaluate")]), "run": run.name, "verdict": verdict})
+        version = shelf.add(
+            contents,
+            {"key": files.digest_of([run.key("train"), run.key("evaluate")]), "run": run.name, "verdict": verdict},
+        )
         before = shelf.aliases.get(alias)
         if before != version:
             shelf.point(alias, version, f"promoted from run {run.name}")
     moved = f"{before} → {version}" if before and before != version else version
     say.line(f"promote   {recipe.name}: {alias} = {moved}")
-    return {"name": recipe.name, "alias": alias, "version": version, "before": before, "path": str(shelf.folder / "versions" / version)}
+    return {
+        "name": recipe.name,
+        "alias": alias,
+        "version": version,
+        "before": before,
+        "path": str(shelf.folder / "versions" / version),
+    }
 
 
 def refusals(verdict: dict[str, Any]) -> list[str]:
@@ -48,7 +67,9 @@ def refusals(verdict: dict[str, Any]) -> list[str]:
     return [reason["text"] for g in verdict["gates"] for reason in g["reasons"] if reason["outcome"] != "holds"]
 
 
-def rollback(name: str, shelves: Path, say: Say, *, alias: str = "production", to: str | None = None, why: str = "rolled back") -> dict[str, Any]:
+def rollback(
+    name: str, shelves: Path, say: Say, *, alias: str = "production", to: str | None = None, why: str = "rolled back"
+) -> dict[str, Any]:
     """Point `alias` at the version before its present one, or at `to`.
 
     Raises InputError when there is no such shelf, alias or version.
