@@ -20,6 +20,9 @@ $(VENV)/.dev: $(VENV)/.core
 
 # The demo's gate refuses on purpose, for one weak language: exit code 1 is the expected end.
 demo: $(VENV)/.core
+	@echo; echo "1 of 2: a tiny encoder from random weights, beside the n-gram floor"; echo
+	@$(BIN)/isogloss run recipes/demo-scratch.toml
+	@echo; echo "2 of 2: n-grams, and a gate that sees the one language nobody has labelled"; echo
 	@$(BIN)/isogloss run recipes/demo.toml || test $$? -eq 1
 
 test: $(VENV)/.dev

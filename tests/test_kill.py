@@ -182,15 +182,15 @@ def test_killed_around_every_file_that_appears(undisturbed: tuple[Place, float],
     assert done.returncode == 0, done.stderr
     n_files = 10**6 - int(done.stdout.splitlines()[-1])
     assert n_files > 40
-    for n in range(1, n_files + 1, 4):
+    for n in range(1, n_files + 1, 7):
         folder = tmp_path / str(n)
         folder.mkdir()
         place = busy_place(folder)
         assert die(place, n, when).returncode == -signal.SIGKILL
         done = die(place, 10**6, when)
         assert done.returncode == 0, done.stderr
-        # the second sitting and the first together make each file once, but for the one that was lost
-        assert 10**6 - int(done.stdout.splitlines()[-1]) <= n_files - n + 12
+        # what was finished is not made again, but for the recipe, the model or the tables of the stage that was cut short
+        assert 10**6 - int(done.stdout.splitlines()[-1]) <= n_files - n + 20
         assert result(place) == expected
 
 

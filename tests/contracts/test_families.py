@@ -238,3 +238,51 @@ def test_knobs_that_do_not_go_together(knobs: dict[str, Any], said: str) -> None
 def test_a_wrong_key_in_scratch_is_named() -> None:
     with pytest.raises(RecipeError, match=r"scratch\.layrs"):
         parts.load("families", "encoder").bind({"scratch": {"layrs": 2}})
+
+
+def test_a_folder_with_a_sentencepiece_model_only(tmp_path: Path) -> None:
+    """As mDeBERTa-v3 comes: no tokenizer.json, and transformers makes one from spm.model."""
+    import json
+
+    import sentencepiece
+
+    folder = shutil.copytree(tiny.folder("deberta-v2"), tmp_path / "m")
+    for path in (*folder.glob("tokenizer*"), *folder.glob("special*")):
+        path.unlink()
+    lines = iter([row["text"] for row in tiny.sentences(40)])
+    with (folder / "spm.model").open("wb") as handle:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=lines,
+            model_writer=handle,
+            vocab_size=85,
+            unk_id=3,
+            bos_id=1,
+            eos_id=2,
+            pad_id=0,
+            minloglevel=2,
+        )
+    (folder / "tokenizer_config.json").write_text(json.dumps({"vocab_type": "spm", "do_lower_case": False}))
+    model = tiny.load("", tmp_path, model_folder=folder)
+    assert encoder.predict(model, pl.DataFrame({"text": TEXTS})).shape == (5, 3)
+    encoder.write(model, tmp_path / "out")
+    again = encoder.read(tmp_path / "out")
+    assert again.tokenizer("bread soup")["input_ids"] == model.tokenizer("bread soup")["input_ids"]
+
+
+def test_a_hub_name_is_read_from_the_cache_and_its_commit_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repo = tmp_path / "cache" / "models--their--model"
+    shutil.copytree(tiny.folder("bert"), repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    model = encoder.load(tiny.start(tmp_path), name="their/model")
+    assert model.facts == {"start": "their/model", "revision": None, "commit": commit}
+    assert encoder.load(tiny.start(tmp_path), name="their/model", revision=commit).facts["commit"] == commit
+    with pytest.raises(MissingError, match="at revision 'other'"):
+        encoder.load(tiny.start(tmp_path), name="their/model", revision="other")

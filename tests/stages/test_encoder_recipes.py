@@ -20,6 +20,7 @@ KINDS = {
     "encoders/xlm-r-large.toml": "xlm-roberta", "encoders/mdeberta.toml": "deberta-v2",
     "encoders/modernbert.toml": "modernbert",
     "sib200.toml": "xlm-roberta", "nusax.toml": "xlm-roberta", "sib200-scratch.toml": "",
+    "demo-scratch.toml": "",
 }  # fmt: skip
 
 

@@ -243,52 +243,60 @@ def test_stopped_anywhere_it_goes_on_to_the_same_end(
     assert scores == {e["step"]: e["by_lang"] for e in tiny.events(run, "evaluation")}
 
 
-def _kill_often(plain: Any, at: Path, n: int, seed: int, longest: float) -> int:
-    """Start the same command again and again and kill it at random; returns how often it had to be killed."""
-    _, run, _ = plain
+def _kill_often(at: Path, n: int, rng: np.random.Generator, longest: float, **train: Any) -> tuple[Any, int]:
+    """Start the same command up to `n` times and kill it at random, then let it end; the run, and how often it died."""
+    sections = json.dumps({"train": train})
     script = at / "go.py"
-    script.write_text(SCRIPT.format(tests=str(Path(tiny.__file__).parent), at=str(at), sections="{}"))
-    rng = np.random.default_rng(seed)
+    script.write_text(SCRIPT.format(tests=str(Path(tiny.__file__).parent), at=str(at), sections=sections))
+    log = at / "runs" / "tiny" / "steps.jsonl"
+    quiet: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
     n_killed = 0
-    for i in range(n + 1):
-        going = subprocess.Popen(
-            [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
-        if i < n:
-            # importing takes most of the time; wait until the run is at work, then kill at random
-            log = at / "runs" / "tiny" / "steps.jsonl"
-            size, until = log.stat().st_size if log.is_file() else 0, time.monotonic() + 60
-            while (
-                going.poll() is None
-                and time.monotonic() < until
-                and (log.stat().st_size if log.is_file() else 0) == size
-            ):
-                time.sleep(0.005)
-            time.sleep(rng.uniform(0, longest))
-            n_killed += going.poll() is None
-            going.kill()
-            going.communicate()
-        else:
-            _, err = going.communicate(timeout=200)
-            assert going.returncode == 0, err[-2000:]
-    same(run, type(run)(at / "runs" / "tiny"))
-    return n_killed
+    while n_killed < n:
+        going = subprocess.Popen([sys.executable, str(script)], **quiet)
+        # importing takes most of the time: wait until the run is at work, then kill at random
+        size, until = log.stat().st_size if log.is_file() else 0, time.monotonic() + 60
+        while going.poll() is None and time.monotonic() < until:
+            if (log.stat().st_size if log.is_file() else 0) > size:
+                break
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, longest))
+        ended = going.poll() is not None
+        going.kill()
+        going.communicate()
+        if ended:
+            break
+        n_killed += 1
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    from isogloss.core.run import Run
+
+    return Run(at / "runs" / "tiny"), n_killed
 
 
 def test_kill_9_twice(plain: Any, tmp_path: Path) -> None:
-    assert _kill_often(plain, tmp_path, 2, seed=1, longest=0.25) >= 1
+    run, n_killed = _kill_often(tmp_path, 2, np.random.default_rng(1), longest=0.2)
+    same(plain[1], run)
+    assert n_killed
 
 
 @pytest.mark.slow
-def test_kill_9_twenty_times(plain: Any, tmp_path: Path) -> None:
-    assert (
-        sum(
-            _kill_often(plain, tmp_path / f"{i}", 5, seed=i, longest=0.4)
-            for i in range(4)
-            if not (tmp_path / f"{i}").mkdir()
-        )
-        >= 12
-    )
+def test_kill_9_twenty_times(tmp_path: Path) -> None:
+    """At random moments of training, evaluating and saving; the ends are those of an undisturbed run."""
+    rng = np.random.default_rng(2)
+    train = {"steps": 80, "eval_every": 2, "stop": {"on": "mean", "patience": 50}}
+    whole, _ = tiny.train(tiny.recipe(tmp_path, train=train), tmp_path)
+    want = {e["step"]: e["by_lang"] for e in tiny.events(whole, "evaluation")}
+    n_killed = 0
+    for i in range(8):
+        at = tmp_path / str(i)
+        at.mkdir()
+        run, n = _kill_often(at, 20 - n_killed, rng, longest=0.6, **train)
+        same(whole, run)
+        assert {e["step"]: e["by_lang"] for e in tiny.events(run, "evaluation")} == want
+        n_killed += n
+        if n_killed >= 20:
+            return
+    pytest.fail(f"only {n_killed} kills met a run at work")
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "state"])

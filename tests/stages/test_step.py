@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isogloss.cli import app
 from isogloss.core import parts
 from isogloss.core.engine import Local
 from isogloss.core.errors import DataError, InputError, IsoglossError, MissingError, PlaceError, RecipeError
@@ -22,10 +21,6 @@ from isogloss.stages import step as steps
 from isogloss.stages.step import Outcome, step
 from places import Said
 
-pasted = pytest.mark.skipif(
-    "step" not in {command.callback.__name__ for command in app.registered_commands if command.callback},
-    reason="isogloss/cli.py has no command step yet",
-)
 A = "The clinic on Station Road opens at eight in the morning and the doctor sees children first."
 B = "Please bring your insurance card and a list of the medicine that you take every day."
 C = "Zahanati iliyoko barabara ya stesheni hufunguliwa saa mbili asubuhi na daktari huona watoto kwanza."
@@ -83,7 +78,7 @@ def test_rows_are_the_same_however_shards_are_cut(tmp_path: Path, monkeypatch: p
             frame = pl.read_parquet(tmp_path / f"{name}{size}" / "kept.parquet")
             seen.append((out.n_kept, out.n_changed, out.reasons, frame.drop("origin").to_dicts()))
     assert seen[:2] == seen[2:]
-    assert seen[0][1] == 214 + 43 - 15 or seen[0][1] > 0
+    assert seen[0][1] > 0 and seen[1][2] == [{"reason": "exact duplicate", "n": 43}]
 
 
 def test_rows_without_a_split_count_as_train(tmp_path: Path) -> None:
@@ -295,10 +290,9 @@ def test_text_fits_the_terminal(file: Path, width: int) -> None:
         assert all(examples.cells(line) <= max(width, 54 if line in table else 0) for line in out), out
 
 
-@pasted
 def test_the_command(cli: Callable[..., Said], file: Path, tmp_path: Path) -> None:
     said = cli("step", "dedup", file, "--threshold", "0.7", "--out", tmp_path / "out")
-    assert said.code == 0 and "exact duplicate" in said.out and A[:20] in said.out.title() or A[:20].upper() in said.out
+    assert said.code == 0 and "exact duplicate" in said.out and A[:20].upper() in said.out
     value = json.loads(cli("step", "dedup", "--threshold", "0.7", file, "--json").out)
     assert value["n_dropped"] == 1 and value["knobs"]["threshold"] == 0.7 and "examples" not in value
     bench = write(tmp_path / "bench.jsonl", [{"text": A}])

@@ -12,6 +12,7 @@ from typing import Any
 
 from isogloss.core import lang as lang_table
 from isogloss.stages.checks import Checks
+from isogloss.stages.examples import visible
 from isogloss.stages.explain import Entry, tree
 from isogloss.stages.findings import Finding
 from isogloss.stages.plan_data import SKEWED, WISHED, Plan
@@ -52,7 +53,7 @@ def recipe(
         f"Run it with: isogloss run {path}",
         "A line such as #key = value shows a key that is not set; isogloss explain KEY says more about any.",
     ]  # fmt: skip
-    out = [f"# {line}" for line in head]
+    out = [f"# {visible(line)}" for line in head]
     worst = [finding for finding in found if finding.severity == 1][:6]
     if worst:
         out += ["#", "# Look at first:"]
@@ -89,6 +90,8 @@ def _key(entry: Entry, chosen: Mapping[str, Chosen], keep: Sequence[str]) -> Ite
 def _comment(text: str, hang: str = "") -> list[str]:
     if not text:
         return []
+    # TOML allows no control characters in comments, and labels and names of files are quoted in ours
+    text = visible(" ".join(text.split()))
     text = text[0].upper() + text[1:]
     return textwrap.wrap(
         text, WIDTH, initial_indent="# ", subsequent_indent="# " + hang, break_long_words=False, break_on_hyphens=False

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -128,19 +129,21 @@ def _predictions(recipe: Recipe, run: Run, engine: Engine, say: Say) -> list[str
     names = systems(recipe)
     if source not in set(rows["lang"]) and "source" in names:
         raise DataError(f"evaluate.source is {source}, which has no train rows")
-    if "untuned" in names and _untuned(recipe, model.load(run.folder).labels) is None:
+    if "untuned" in names and _untuned(recipe, tuple(model.read_card(run.folder)["labels"])) is None:
         say.note("the untuned model has other labels than this corpus, and cannot be set beside the trained one")
         names.remove("untuned")
     if rows["lang"].n_unique() == 1 and "source" in names:
         names.remove("source")  # the model is trained on one language already
-    # The model answers here, so that it is loaded once; the floors fit side by side on the engine.
+    # A model that the loop trained answers here, with all cores; what else there is, side by side on the engine.
     jobs = [
         _Job(name, run, recipe.model_dump_json(), recipe.folder, source, folder / f"{name}.parquet") for name in names
     ]
     jobs.sort(
         key=lambda job: ("floor_pooled", "floor_lang", "source", "untuned", "model", "majority").index(job.system)
     )
-    for _ in say.track(engine.map(_answer, jobs), "answering", len(jobs), "systems"):
+    here = [job for job in jobs if recipe.loops and job.system in ("model", "untuned")]
+    side_by_side = engine.map(_answer, [job for job in jobs if job not in here])
+    for _ in say.track(chain(side_by_side, map(_answer, here)), "answering", len(jobs), "systems"):
         pass
     return names
 
@@ -151,21 +154,20 @@ def _answer(job: _Job) -> None:
     recipe = Recipe.model_validate_json(job.recipe_json)
     recipe._folder = job.folder
     corpus = Corpus(job.run.path("corpus"))
-    loaded = model.load(job.run.folder)
-    every = corpus.frame(splits=["train"]).filter(pl.col("label").is_in(loaded.labels))
-    train = every.filter(pl.col("lang").is_in(loaded.card["trained_on"]))
+    card = model.read_card(job.run.folder)
+    labels = tuple(card["labels"])
+    every = corpus.frame(splits=["train"]).filter(pl.col("label").is_in(labels))
+    train = every.filter(pl.col("lang").is_in(card["trained_on"]))
     asked = pl.concat([corpus.frame(splits=["dev", "test"]), _sample(train, recipe.seed)])
     if job.system == "model":
-        probs = loaded.probabilities(asked)
+        probs = model.load(job.run.folder).probabilities(asked)
     elif job.system == "untuned":
-        untuned = _untuned(recipe, loaded.labels)
-        probs = recipe.family.module.predict(untuned, asked)[
-            :, [untuned.labels.index(label) for label in loaded.labels]
-        ]
+        untuned = _untuned(recipe, labels)
+        probs = recipe.family.module.predict(untuned, asked)[:, [untuned.labels.index(label) for label in labels]]
     elif job.system == "majority":
-        probs = _majority(train, asked, loaded.labels)
+        probs = _majority(train, asked, labels)
     else:
-        probs = _fitted(recipe, job, every if job.system == "floor_lang" else train, asked, loaded.labels)
+        probs = _fitted(recipe, job, every if job.system == "floor_lang" else train, asked, labels)
     keep = [c for c in recipe.data.keep if c in asked.columns]
     base = asked.select(
         "id",
@@ -179,7 +181,7 @@ def _answer(job: _Job) -> None:
         *keep,
     )
     files.write_parquet(
-        job.out, model.with_answers(base, probs, loaded.labels).select(pl.lit(job.system).alias("system"), pl.all())
+        job.out, model.with_answers(base, probs, labels).select(pl.lit(job.system).alias("system"), pl.all())
     )
 
 
@@ -256,7 +258,7 @@ def read_predictions(run: Run, system: str, split: str | None = None) -> pl.Data
 def _score(recipe: Recipe, run: Run, names: list[str]) -> list[Path]:
     """Scores on test, dev and the train sample; paired differences; fairness; over- and underfitting; the verdict."""
     spec = recipe.evaluate
-    labels = model.load(run.folder).labels
+    labels = tuple(model.read_card(run.folder)["labels"])
     modules = metrics(recipe.metric_names)
     answers = {name: read_predictions(run, name) for name in names}
     test = answers["model"].filter(pl.col("split") == "test")

@@ -69,7 +69,7 @@ class Column:
     def add(self, value: Any) -> None:
         self.n += 1
         self.types[type(value).__name__] += 1
-        text = str(value).strip()
+        text = str(value).strip().encode("utf-8", "replace").decode()
         self.n_characters += len(text)
         if len(self.values) < MOST_VALUES or text in self.values:
             self.values[text[:200]] += 1
@@ -110,11 +110,20 @@ def peek(raws: Sequence[RawFile]) -> dict[str, Column]:
             if isinstance(row, Broken):
                 continue
             for name, value in row.items():
-                if value is not None and value != "" and len(found) < 1000:
+                if value is not None and value != "" and len(found) < 1000 and _writable(name):
                     found.setdefault(name, Column(name)).add(value)
     if not found:
         raise DataError(f"no row can be read: {_why(chosen)}")
     return found
+
+
+def _writable(name: str) -> bool:
+    """Whether a recipe, which is UTF-8, can name the column."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _why(raws: Sequence[RawFile]) -> str:

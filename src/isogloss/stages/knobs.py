@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 import types
 import typing
@@ -102,7 +103,8 @@ def _item(kind: Any) -> Any:
 def _read(word: str, kind: Any) -> Any:
     """A word as the type wants it: as TOML would read it where that fits, else as text."""
     try:
-        value = tomllib.loads(f"x = {word.strip()}")["x"]
+        short = re.fullmatch(r"([-+]?)(\.\d+)", word.strip())  # .5, which TOML does not read
+        value = float(word) if short else tomllib.loads(f"x = {word.strip()}")["x"]
         json.dumps(value)
     except (tomllib.TOMLDecodeError, TypeError, ValueError):
         return word

@@ -118,18 +118,25 @@ def card(recipe: Recipe, labels: Sequence[str], langs: Sequence[str], **facts: A
 
 
 def load(path: str | Path) -> Model:
-    """Load a model from a run, a shelf version, a shelf (its production alias), or a model folder.
+    """Load a model from a run, a shelf version, a shelf (its production alias), an export, or a model folder.
 
     Raises MissingError when there is none, PlaceError when it is damaged.
     """
     folder = locate(path)
-    value = files.read_json(folder / CARD)
+    value = read_card(folder)
+    family = parts.load("families", value["family"])
+    return Model(folder, value, family, family.module.read(folder))
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """What `isogloss.json` says of a model, which is not loaded. Raises as `load` does."""
+    folder = locate(path)
+    value: dict[str, Any] = files.read_json(folder / CARD)
     if value.get("format") != FORMAT:
         raise PlaceError(
             f"{folder} was written by another version of isogloss (format {value.get('format')}, this one reads {FORMAT})"
         )
-    family = parts.load("families", value["family"])
-    return Model(folder, value, family, family.module.read(folder))
+    return value
 
 
 def locate(given: str | Path) -> Path:
