@@ -107,11 +107,13 @@ def test_every_line_that_is_commented_out_is_toml_too(tmp_path: Path) -> None:
         assert tomllib.loads(line)
 
 
-@pytest.mark.parametrize("shape", ["split dealt", "split given", "no language", "one language"])
+@pytest.mark.parametrize("shape", ["split dealt", "split given", "no language", "one language", "large groups"])
 def test_the_chain_runs_on_it_at_once(tmp_path: Path, shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = rows(40)
     if shape == "split given":
         data = [{**row, "fold": ("training", "valid", "test")[i % 3]} for i, row in enumerate(data)]
+    if shape == "large groups":
+        data = [{**row, "group": f"g{int(i**1.6) // 40}"} for i, row in enumerate(rows(200))]
     if shape == "no language":
         data = called(data, lang=None, group=None, id=None)
     if shape == "one language":

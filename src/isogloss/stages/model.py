@@ -14,6 +14,7 @@ from isogloss.core import files, parts
 from isogloss.core import lang as lang_table
 from isogloss.core.errors import DataError, MissingError, PlaceError
 from isogloss.core.recipe import Recipe
+from isogloss.core.shelf import Shelf
 
 CARD = "isogloss.json"
 FORMAT = 1
@@ -156,8 +157,7 @@ def locate(given: str | Path) -> Path:
 def _candidates(path: Path) -> Iterator[Path]:
     yield path
     yield path / "model"
-    aliases = path / "aliases.json"
-    if aliases.is_file():
-        version = files.read_json(aliases).get("production")
+    if (path / "aliases.json").is_file():
+        version = Shelf(path).aliases.get("production")
         if version:
             yield path / "versions" / version / "model"

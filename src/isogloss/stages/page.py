@@ -37,6 +37,10 @@ SYSTEMS = {
     "source": "source language only",
     "untuned": "untuned model",
 }
+FLOORS = (
+    "N-grams per language learn from all train rows of their own language, also where the model was not trained on "
+    "it: that is what labels there are worth. The pooled ones learn from the rows that the model had."
+)
 OUTCOMES = {
     "holds": ("Every gate holds.", "This run can be promoted."),
     "refused": ("Refused.", "This run is not promoted."),
@@ -286,6 +290,7 @@ def baselines(facts: Facts) -> dict[str, Any] | None:
     ]
     return {
         "scale": scale,
+        "floors": FLOORS if "floor_lang" in others else "",
         "systems": [
             {"name": name, "words": SYSTEMS.get(name, name), "mark": i} for i, name in enumerate(("model", *others))
         ],

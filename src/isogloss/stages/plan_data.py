@@ -86,7 +86,8 @@ def plan(guess: Guess, seen: Survey, checks: Checks, given: set[str]) -> Plan:
     langid = detect or bool(checks.n[UNKNOWN]) or not any(checks.share("langid", lang) > TOO_MUCH for lang in langs)
     reach = [n_test[lang] * (1 - checks.share("langid", lang) * langid) for lang in langs if n_test[lang]]
     # steps may still take some rows: few of a given test set, more where near-duplicates are dealt together
-    n_gate = _nice((0.98 if given_split else 0.9) * min(reach, default=1.0))
+    sure = 0.98 if given_split else 0.9 * _even(seen, group, test)
+    n_gate = _nice(sure * min(reach, default=1.0))
     return Plan(
         columns, langs, left_out, labels, given_split, dev, test, n_lang, n_train, n_test, max(1, n_gate),
         group, parallel, detect or bool(checks.n[UNKNOWN]), source_lang, langid, notes,
@@ -164,6 +165,15 @@ def _split_anew(
 
 def _share(wanted: float, low: float, high: float) -> float:
     return round(min(high, max(low, math.ceil(wanted * 20) / 20)), 2)
+
+
+def _even(seen: Survey, group: str, test: float) -> float:
+    """Shares are of groups: where these are few and of unequal size, the rows of a share may be fewer by this factor."""
+    ties = seen.ties.get(group)
+    if ties is None:
+        return 1.0
+    n_dealt = max(1.0, test * len(ties.rows) / ties.limit * (1 << 64))
+    return max(0.25, 1 - 2 * ties.spread / math.sqrt(n_dealt))
 
 
 def _nice(n: float) -> int:

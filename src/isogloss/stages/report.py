@@ -12,7 +12,7 @@ from isogloss.core import lang as lang_table
 from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
-from isogloss.stages.page import SYSTEMS as SYSTEMS
+from isogloss.stages.page import FLOORS, SYSTEMS
 from isogloss.stages.page import write_page
 from isogloss.stages.promote import refusals
 
@@ -111,6 +111,8 @@ def _languages(recipe: Recipe, run: Run, scores: pl.DataFrame, head: str, system
         n = (cells.get(("model", tag)) or {}).get("n", 0)
         rows.append([f"{tag} {lang_table.facts(tag).name}", n, *(number(cells.get((name, tag))) for name in systems)])
     yield from table(["language", "n", *(SYSTEMS.get(name, name) for name in systems)], rows)
+    if "floor_lang" in systems:
+        yield f"\n{FLOORS}"
     yield "\n<details><summary>Every metric of the model</summary>\n"
     names = [m for m in recipe.metric_names if m != head]
     every = {metric: by_lang(scores, metric) for metric in names}

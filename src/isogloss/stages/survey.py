@@ -8,6 +8,7 @@ a limit that sinks as they become many: copies have equal hashes, so they are fo
 from __future__ import annotations
 
 import heapq
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -110,6 +111,12 @@ class Ties:
     @property
     def rows_each(self) -> float:
         return sum(self.rows.values()) / max(1, len(self.rows))
+
+    @property
+    def spread(self) -> float:
+        """How much the rows of a value differ: standard deviation over mean."""
+        n, mean = len(self.rows), self.rows_each
+        return math.sqrt(sum((rows - mean) ** 2 for rows in self.rows.values()) / n) / mean if n else 0.0
 
     @property
     def parallel(self) -> bool:
