@@ -17,7 +17,9 @@ from isogloss.core import recipe as recipes
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- (?P<mark>file|not run): (?P<what>[^>]+?) -->\n)?```(?P<language>\w*)\n(?P<body>.*?)```", re.S)
+BLOCK = re.compile(
+    r"(?:<!-- (?P<mark>file|not run): (?P<what>[^>]+?) -->\n)?```(?P<language>\w*)\n(?P<body>.*?)```", re.S
+)
 # page -> how many blocks of which kind it has; a block that vanishes or appears must be seen here
 EXPECTED = {
     "README.md": {"sh": 2, "toml": 1, "python": 1},
@@ -63,7 +65,9 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("block", [b for p in written() for b in blocks(p) if b.language == "toml"], ids=lambda b: b.page)
+@pytest.mark.parametrize(
+    "block", [b for p in written() for b in blocks(p) if b.language == "toml"], ids=lambda b: b.page
+)
 def test_toml_is_a_recipe_or_a_part_of_one(block: Block) -> None:
     value = tomllib.loads(block.body)
     whole = {"name": "x", "model": "ngram", "data": {"raw": ["x.jsonl"]}} | value
@@ -80,13 +84,17 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
             (tmp_path / block.what).write_text(block.body, encoding="utf-8")
             continue
         command = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}[block.language]
-        done = subprocess.run([*command, block.body], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(
+            [*command, block.body], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+        )
         # `run` ends with 1 where a gate refuses; the page has none before its last step
         assert done.returncode == 0, f"{block.page}:\n{block.body}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("place", range(2), ids=["metric", "step"])
-def test_the_examples_of_contributing_meet_their_contracts(place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_contributing_meet_their_contracts(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from isogloss.core import parts
 
     kind = ("metrics", "steps")[place]
@@ -100,7 +108,10 @@ def test_the_examples_of_contributing_meet_their_contracts(place: int, tmp_path:
         import polars as pl
 
         batch = pl.DataFrame({"id": ["1", "2"], "lang": ["eng_Latn"] * 2, "text": ["hi", "hello"]})
-        assert part.call("apply", batch, knobs=part.bind({"n_chars": 3}))["drop"].to_list() == ["under 3 characters", None]
+        assert part.call("apply", batch, knobs=part.bind({"n_chars": 3}))["drop"].to_list() == [
+            "under 3 characters",
+            None,
+        ]
     else:
         import numpy as np
         import polars as pl
@@ -117,4 +128,6 @@ def test_every_shipped_recipe_is_checked() -> None:
     for path in found:
         read = recipes.read(path)
         assert path.read_text(encoding="utf-8").startswith("#"), f"{path.name} does not say what it is"
-        assert recipes.build(tomllib.loads(read.to_toml()), folder=path.parent).sections("data") == read.sections("data")
+        assert recipes.build(tomllib.loads(read.to_toml()), folder=path.parent).sections("data") == read.sections(
+            "data"
+        )

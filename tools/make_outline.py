@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from isogloss.stages.worldmap import HEIGHT, MIDDLE, project
+from isogloss.stages.pages.worldmap import HEIGHT, MIDDLE, project
 
 Point = tuple[float, float]
 OUT = Path(__file__).parents[1] / "src" / "isogloss" / "assets" / "outline" / "land-110m.txt"

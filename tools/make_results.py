@@ -30,12 +30,18 @@ def section(folder: Path) -> Iterator[str]:
     scores = pl.read_parquet(run.path("scores.parquet"))
     rows = {(r["system"], r["metric"], r["by"], r["key"]): r for r in scores.iter_rows(named=True)}
     systems = scores["system"].unique(maintain_order=True).to_list()
-    langs = scores.filter(pl.col("system") == "model", pl.col("by") == "lang", pl.col("metric") == "accuracy").sort("value")
+    langs = scores.filter(pl.col("system") == "model", pl.col("by") == "lang", pl.col("metric") == "accuracy").sort(
+        "value"
+    )
     seconds = sum(run.cost().values())
     yield f"\n## {recipe.name}\n"
     yield f"`isogloss run recipes/{recipe.name}.toml` ({seconds:.0f} s in all on {run.require('train')['versions']['machine']}, shared with other work)\n"
     yield f"Signature: `{rows['model', 'accuracy', 'lang', langs['key'][0]]['signature']}`\n"
-    yield "| language | n | model: accuracy | model: macro-F1 | " + " | ".join(f"{s}: accuracy" for s in systems[1:]) + " |"
+    yield (
+        "| language | n | model: accuracy | model: macro-F1 | "
+        + " | ".join(f"{s}: accuracy" for s in systems[1:])
+        + " |"
+    )
     yield "| --- |" + " ---: |" * (3 + len(systems[1:]))
     for tag, n in zip(langs["key"], langs["n"], strict=True):
         mine = [cell(rows.get(("model", metric, "lang", tag))) for metric in ("accuracy", "macro_f1")]

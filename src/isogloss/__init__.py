@@ -24,7 +24,13 @@ __all__ = ["__version__", "load", "run"]
 __version__ = "0.1.0"
 
 
-def run(recipe: str | Path | Mapping[str, Any] | Recipe, *, sets: Sequence[str] = (), runs: str | Path = "runs", again: bool = False) -> Outcome:
+def run(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    sets: Sequence[str] = (),
+    runs: str | Path = "runs",
+    again: bool = False,
+) -> Outcome:
     """Run a recipe from raw data to the verdict, and return what came of it.
 
     `recipe` is a TOML file, a mapping or a Recipe. A gate that refuses is an outcome, not an exception; what is wrong

@@ -29,8 +29,12 @@ app = typer.Typer(
 )
 
 Target = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file (.toml), or the folder of a run.")]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run (runs/NAME), its name, or its recipe.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated.")]
+RunFolder = Annotated[
+    str, typer.Argument(metavar="RUN", help="The folder of a run (runs/NAME), its name, or its recipe.")
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe; may be repeated.")
+]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs lie.")]
 Shelves = Annotated[Path, typer.Option("--shelf", metavar="DIR", help="Where the shelf lies.")]
 Again = Annotated[bool, typer.Option("--again", help="Replace finished work that was made from something else.")]
@@ -85,19 +89,25 @@ def _json(value: Any) -> None:
 
 
 @app.command()
-def run(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False) -> None:
+def run(
+    recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False
+) -> None:
     """Prepare, train, evaluate, report, and the verdict."""
     _advance(recipe, "run", sets, runs, again, as_json)
 
 
 @app.command()
-def prepare(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False) -> None:
+def prepare(
+    recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False
+) -> None:
     """Raw files to a clean corpus by language."""
     _advance(recipe, "prepare", sets, runs, again, as_json)
 
 
 @app.command()
-def train(recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False) -> None:
+def train(
+    recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False
+) -> None:
     """Train the model, after prepare."""
     _advance(recipe, "train", sets, runs, again, as_json)
 
@@ -144,11 +154,23 @@ def _show(summary: dict[str, Any]) -> None:
 
     header = ["language", "n", "model", "interval", *others]
     rows = [
-        [f"{row['lang']} {row['name']}", str((row["model"] or {}).get("n", 0)), value(row["model"]), interval(row["model"]), *(value(row[name]) for name in others)]
+        [
+            f"{row['lang']} {row['name']}",
+            str((row["model"] or {}).get("n", 0)),
+            value(row["model"]),
+            interval(row["model"]),
+            *(value(row[name]) for name in others),
+        ]
         for row in shown
     ]
     mean = summary["all"]["mean"]
-    foot = ["mean over languages", "", value(mean.get("model")), interval(mean.get("model")), *(value(mean.get(name)) for name in others)]
+    foot = [
+        "mean over languages",
+        "",
+        value(mean.get("model")),
+        interval(mean.get("model")),
+        *(value(mean.get(name)) for name in others),
+    ]
     _print(f"\n{summary['metric']} on test, worst language first\n")
     for line in _columns([header, *rows, foot], _width()):
         _print(line)
@@ -193,7 +215,10 @@ def _cells(text: str) -> int:
     """How many cells of a terminal a text takes."""
     import unicodedata
 
-    return sum(0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
 
 
 def _pad(text: str, width: int) -> str:
@@ -214,7 +239,8 @@ def report(
 
     made, where = chain.target(run, runs)
     if other is not None:
-        from isogloss.stages import compare, page
+        from isogloss.stages import compare
+        from isogloss.stages.pages import page
 
         second = chain.target(other, runs)
         with where.locked():
@@ -234,8 +260,12 @@ def report(
 
 @app.command()
 def compare(
-    given: Annotated[list[str], typer.Argument(metavar="RUN RUN ...", help="Two runs or more; the first is the reference.")],
-    metric: Annotated[str | None, typer.Option("--metric", help="Another metric than the first run's headline.")] = None,
+    given: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN ...", help="Two runs or more; the first is the reference.")
+    ],
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="Another metric than the first run's headline.")
+    ] = None,
     runs: Runs = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -266,9 +296,13 @@ def _show_comparison(found: dict[str, Any]) -> None:
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, a shelf (shelf/NAME), or a model folder.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL, CSV, TSV, Parquet or text; one row a text.")],
-    lang: Annotated[str | None, typer.Option("--lang", metavar="TAG", help="Language of rows that name none, or 'detect'.")] = None,
+    lang: Annotated[
+        str | None, typer.Option("--lang", metavar="TAG", help="Language of rows that name none, or 'detect'.")
+    ] = None,
     text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="The column with the text.")] = "text",
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write JSONL here, whole or not at all.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write JSONL here, whole or not at all.")
+    ] = None,
     runs: Runs = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -296,7 +330,13 @@ def predict(
             continue
         for row in item.iter_rows(named=True):
             probs = dict(zip(loaded.labels, (round(p, 4) for p in row["probs"]), strict=True))
-            answer = {"id": row["id"], "lang": row["lang"], "label": row["pred"], "confidence": round(row["confidence"], 4), "probabilities": probs}
+            answer = {
+                "id": row["id"],
+                "lang": row["lang"],
+                "label": row["pred"],
+                "confidence": round(row["confidence"], 4),
+                "probabilities": probs,
+            }
             documents.append(answer)
             if not as_json:
                 line = json.dumps(answer, ensure_ascii=False)
@@ -314,7 +354,14 @@ def predict(
 
 
 @app.command()
-def promote(run: RunFolder, shelf: Shelves = Path("shelf"), alias: Alias = "production", sets: Sets = None, runs: Runs = Path("runs"), as_json: AsJson = False) -> None:
+def promote(
+    run: RunFolder,
+    shelf: Shelves = Path("shelf"),
+    alias: Alias = "production",
+    sets: Sets = None,
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
     """Put a run on the shelf, when every gate holds."""
     from isogloss.stages import chain
     from isogloss.stages import promote as stage
@@ -329,7 +376,9 @@ def promote(run: RunFolder, shelf: Shelves = Path("shelf"), alias: Alias = "prod
 @app.command()
 def rollback(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name on the shelf (the recipe's name).")],
-    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="A version; default: the one before.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="VERSION", help="A version; default: the one before.")
+    ] = None,
     shelf: Shelves = Path("shelf"),
     alias: Alias = "production",
     as_json: AsJson = False,
@@ -344,7 +393,9 @@ def rollback(
 
 @app.command()
 def ls(
-    what: Annotated[str, typer.Argument(metavar="[parts|runs|langs|shelf]", help="What to list; default: parts and runs.")] = "all",
+    what: Annotated[
+        str, typer.Argument(metavar="[parts|runs|langs|shelf]", help="What to list; default: parts and runs.")
+    ] = "all",
     runs: Runs = Path("runs"),
     shelf: Shelves = Path("shelf"),
     as_json: AsJson = False,
@@ -358,7 +409,9 @@ def ls(
         return
     for title, rows in found.items():
         _print(f"{title}" if rows else f"{title}: none")
-        for line in _columns([[str(v) for v in row.values()] for row in rows], _width() - 2, text_last=True) if rows else ():
+        for line in (
+            _columns([[str(v) for v in row.values()] for row in rows], _width() - 2, text_last=True) if rows else ()
+        ):
             _print("  " + line)
 
 
@@ -368,9 +421,16 @@ def ls(
 @app.command()
 def init(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Your data: a file, a folder, or a pattern in quotes.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write the recipe; default: NAME.toml here, '-' prints it.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Where to write the recipe; default: NAME.toml here, '-' prints it."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the recipe and its run; default: the file's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the recipe and its run; default: the file's.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look at your data and write a commented recipe."""
@@ -394,17 +454,28 @@ def init(
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def step(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A step, e.g. dedup; isogloss explain NAME lists its knobs.")],
-    rest: Annotated[list[str], typer.Argument(metavar="FILE [--KNOB VALUE]...", help="A file, folder or pattern, and knobs; a list by repetition.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A step, e.g. dedup; isogloss explain NAME lists its knobs.")
+    ],
+    rest: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE [--KNOB VALUE]...", help="A file, folder or pattern, and knobs; a list by repetition."
+        ),
+    ],
     text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="The column with the text.")] = "text",
     lang: Annotated[str | None, typer.Option("--lang", metavar="TAG", help="Language of rows that name none.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write kept.parquet, dropped.parquet and counts.json here.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write kept.parquet, dropped.parquet and counts.json here."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """One step alone on one file: kept, changed, dropped."""
     from isogloss.core import parts
-    from isogloss.stages import knobs, step_text
     from isogloss.stages import step as stage
+    from isogloss.stages.stepping import knobs
+    from isogloss.stages.stepping import text as step_text
 
     files, given = knobs.split(parts.load("steps", name), rest)
     outcome = stage.step(name, knobs.one_file(files), given, text=text, lang=lang, out=out, say=Screen())
@@ -417,7 +488,12 @@ def step(
 
 @app.command()
 def explain(
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="A key (train.mix), a part (dedup) or a knob (dedup.threshold); default: all.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[KEY]", help="A key (train.mix), a part (dedup) or a knob (dedup.threshold); default: all."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What a recipe key, part or knob means."""
@@ -439,8 +515,12 @@ def explain(
 
 @app.command()
 def doctor(
-    measure: Annotated[bool, typer.Option("--measure", help="Measure speed, in about ten seconds, and keep it for estimates.")] = False,
-    hub: Annotated[bool, typer.Option("--hub", help="Ask whether the model hub can be reached (touches the network).")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure speed, in about ten seconds, and keep it for estimates.")
+    ] = False,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Ask whether the model hub can be reached (touches the network).")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """This machine: what will run here, and what not."""
@@ -513,9 +593,13 @@ def _fault(error: Exception, as_json: bool) -> int:
     text = "".join(traceback.format_exception(error))
     if os.environ.get("ISOGLOSS_DEBUG"):
         print(text, file=sys.stderr)
-    with tempfile.NamedTemporaryFile("w", prefix="isogloss-fault-", suffix=".txt", delete=False, encoding="utf-8", errors="replace") as handle:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="isogloss-fault-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+    ) as handle:
         handle.write(text)
-    return _fail(f"a fault of ours ({type(error).__name__}: {str(error)[:200]}); please report it with {handle.name}", 4, as_json)
+    return _fail(
+        f"a fault of ours ({type(error).__name__}: {str(error)[:200]}); please report it with {handle.name}", 4, as_json
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from isogloss.core import lang as lang_table
-from isogloss.stages import page
+from isogloss.stages.pages import page
 
 if TYPE_CHECKING:
     from browser import Browser

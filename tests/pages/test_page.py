@@ -12,7 +12,8 @@ import pytest
 from page_runs import Made, make, rows, write
 
 from isogloss.core import lang as lang_table
-from isogloss.stages import compare, page, worldmap
+from isogloss.stages import compare
+from isogloss.stages.pages import page, worldmap
 
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 

@@ -17,7 +17,8 @@ import pytest
 
 from isogloss.core.errors import PlaceError
 from isogloss.core.say import Say
-from isogloss.stages import doctor, machine, measure
+from isogloss.stages import doctor
+from isogloss.stages.checkup import machine, measure
 from places import Said
 
 

@@ -18,7 +18,8 @@ from isogloss.core import recipe
 from isogloss.core.errors import DataError, InputError, PlaceError
 from isogloss.core.readers import expand
 from isogloss.core.say import Say
-from isogloss.stages import chain, explain, guess, survey
+from isogloss.stages import chain, explain
+from isogloss.stages.drafting import guess, survey
 from isogloss.stages.init import STDOUT, Proposal, _name, init, lines
 from places import Said
 

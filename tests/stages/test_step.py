@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from isogloss.core import parts
 from isogloss.core.engine import Local
 from isogloss.core.errors import DataError, InputError, IsoglossError, MissingError, PlaceError, RecipeError
-from isogloss.stages import examples, knobs, step_text
+from isogloss.stages import examples
 from isogloss.stages import step as steps
 from isogloss.stages.step import Outcome, step
+from isogloss.stages.stepping import knobs
+from isogloss.stages.stepping import text as step_text
 from places import Said
 
 A = "The clinic on Station Road opens at eight in the morning and the doctor sees children first."

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from isogloss.core.say import Say
+from isogloss.stages.checkup.machine import GIB, Machine, machine, torch_build
+from isogloss.stages.checkup.measure import measure, measured
 from isogloss.stages.examples import some
-from isogloss.stages.machine import GIB, Machine, machine, torch_build
-from isogloss.stages.measure import measure, measured
 
 State = Literal["ok", "look", "no"]
 HUB = "https://huggingface.co"

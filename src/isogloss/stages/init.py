@@ -14,14 +14,14 @@ from isogloss.core import files, recipe
 from isogloss.core.errors import DataError, InputError, IsoglossError, PlaceError
 from isogloss.core.readers import Broken, RawFile, expand, rows
 from isogloss.core.say import Say
-from isogloss.stages import draft
-from isogloss.stages.checks import check
+from isogloss.stages.drafting import draft
+from isogloss.stages.drafting.checks import check
+from isogloss.stages.drafting.findings import Finding, findings
+from isogloss.stages.drafting.guess import guess, pattern, peek
+from isogloss.stages.drafting.proposal import Plan, plan
+from isogloss.stages.drafting.survey import Survey, survey
 from isogloss.stages.examples import some
-from isogloss.stages.findings import Finding, findings
-from isogloss.stages.guess import guess, pattern, peek
-from isogloss.stages.plan_data import Plan, plan
 from isogloss.stages.prepare import bundled
-from isogloss.stages.survey import Survey, survey
 
 STDOUT = Path("-")
 SPLITS = ("train", "dev", "test", "")

@@ -12,8 +12,7 @@ from isogloss.core import lang as lang_table
 from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
-from isogloss.stages.page import FLOORS, SYSTEMS
-from isogloss.stages.page import write_page
+from isogloss.stages.pages.page import FLOORS, SYSTEMS, write_page
 from isogloss.stages.promote import refusals
 
 

@@ -92,7 +92,9 @@ def fit(
         if len(at):
             texts = frame["text"].gather(at).to_list()
             keep = min_rows or (2 if len(at) > 2000 else 1)
-            linear[lang] = _linear(texts, codes[at], weights[at], len(labels), (n_min, n_max), strength, keep, max_ngrams)
+            linear[lang] = _linear(
+                texts, codes[at], weights[at], len(labels), (n_min, n_max), strength, keep, max_ngrams
+            )
         if tick:
             tick("all languages" if lang == POOLED else lang)
     return Model(tuple(labels), (n_min, n_max), linear, prior / prior.sum())
@@ -105,17 +107,33 @@ def _codes(labelled: pl.Series, labels: Sequence[str]) -> np.ndarray:
 
 
 def _linear(
-    texts: list[str], codes: np.ndarray, weights: np.ndarray, n_labels: int, order: tuple[int, int], strength: float, min_rows: int, max_ngrams: int
+    texts: list[str],
+    codes: np.ndarray,
+    weights: np.ndarray,
+    n_labels: int,
+    order: tuple[int, int],
+    strength: float,
+    min_rows: int,
+    max_ngrams: int,
 ) -> Linear:
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
     from threadpoolctl import threadpool_limits
 
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=order, sublinear_tf=True, min_df=min_rows, max_features=max_ngrams, dtype=np.float32)
+    vectorizer = TfidfVectorizer(
+        analyzer="char_wb",
+        ngram_range=order,
+        sublinear_tf=True,
+        min_df=min_rows,
+        max_features=max_ngrams,
+        dtype=np.float32,
+    )
     try:
         x = vectorizer.fit_transform(texts)
     except ValueError:  # not one n-gram: every text is blank
-        return Linear([], np.zeros(0, np.float32), np.zeros((0, n_labels), np.float32), _log_prior(codes, weights, n_labels))
+        return Linear(
+            [], np.zeros(0, np.float32), np.zeros((0, n_labels), np.float32), _log_prior(codes, weights, n_labels)
+        )
     ngrams, idf = list(vectorizer.get_feature_names_out()), vectorizer.idf_.astype(np.float32)
     present = np.unique(codes)
     coef = np.zeros((x.shape[1], n_labels), np.float32)
@@ -136,7 +154,9 @@ def _log_prior(codes: np.ndarray, weights: np.ndarray, n_labels: int) -> np.ndar
     return np.log(counts / counts.sum()).astype(np.float32)
 
 
-def _logistic(z: Any, codes: np.ndarray, weights: np.ndarray, strength: float, max_iter: int) -> tuple[np.ndarray, np.ndarray]:
+def _logistic(
+    z: Any, codes: np.ndarray, weights: np.ndarray, strength: float, max_iter: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights `(D, P)` and intercepts `(P,)` over the labels that are present; two labels give two columns too."""
     import warnings
 
@@ -148,7 +168,9 @@ def _logistic(z: Any, codes: np.ndarray, weights: np.ndarray, strength: float, m
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of a floor are not worth the iterations
         model = LogisticRegression(C=strength, max_iter=max_iter).fit(z, codes, sample_weight=weights)
     if len(model.classes_) == 2:
-        return np.hstack([-model.coef_.T / 2, model.coef_.T / 2]), np.concatenate([-model.intercept_ / 2, model.intercept_ / 2])
+        return np.hstack([-model.coef_.T / 2, model.coef_.T / 2]), np.concatenate(
+            [-model.intercept_ / 2, model.intercept_ / 2]
+        )
     return model.coef_.T, model.intercept_
 
 
@@ -188,7 +210,9 @@ def _probabilities(linear: Linear, order: tuple[int, int], texts: list[str]) -> 
 
     logits = np.tile(linear.intercept.astype(np.float64), (len(texts), 1))
     if linear.ngrams:
-        vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=order, sublinear_tf=True, vocabulary=linear.ngrams, dtype=np.float32)
+        vectorizer = TfidfVectorizer(
+            analyzer="char_wb", ngram_range=order, sublinear_tf=True, vocabulary=linear.ngrams, dtype=np.float32
+        )
         vectorizer.idf_ = linear.idf
         logits += vectorizer.transform(texts) @ linear.coef
     return softmax(logits, axis=1)
@@ -206,7 +230,11 @@ def write(model: Model, folder: Path) -> list[Path]:
     arrays, text = folder / "ngram.safetensors", folder / "ngram.json"
     with files.whole(arrays) as temporary:
         save_file(tensors, temporary)
-    value = {"labels": model.labels, "order": model.order, "ngrams": {lang: linear.ngrams for lang, linear in model.linear.items()}}
+    value = {
+        "labels": model.labels,
+        "order": model.order,
+        "ngrams": {lang: linear.ngrams for lang, linear in model.linear.items()},
+    }
     files.write_text(text, json.dumps(value, ensure_ascii=False))
     return [arrays, text]
 

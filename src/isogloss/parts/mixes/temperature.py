@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def order(
-    rows: pl.DataFrame, rng: np.random.Generator, seen: Mapping[str, Any], *, tau: Annotated[float, Field(ge=0, le=1)] = 0.3
+    rows: pl.DataFrame,
+    rng: np.random.Generator,
+    seen: Mapping[str, Any],
+    *,
+    tau: Annotated[float, Field(ge=0, le=1)] = 0.3,
 ) -> np.ndarray:
     """Positions of the next window, as many as there are rows, with exact shares by language.
 

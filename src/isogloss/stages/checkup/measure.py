@@ -15,7 +15,7 @@ from isogloss.core import files, parts
 from isogloss.core.errors import IsoglossError
 from isogloss.core.run import versions
 from isogloss.core.say import Say
-from isogloss.stages.machine import cores, cpu_name
+from isogloss.stages.checkup.machine import cores, cpu_name
 
 FORMAT = 1
 # What one measurement may take, seconds; all of them stay below ten.

@@ -38,7 +38,7 @@ def _equal_earth(longitude: float, latitude: float) -> tuple[float, float]:
 
 def outline() -> str:
     """The land as the `d` of one SVG path, in the frame of `project`. Natural Earth 1:110m, public domain."""
-    path = Path(__file__).parents[1] / "assets" / "outline" / "land-110m.txt"
+    path = Path(__file__).parents[2] / "assets" / "outline" / "land-110m.txt"
     return "".join(line for line in path.read_text(encoding="ascii").splitlines() if not line.startswith("#"))
 
 

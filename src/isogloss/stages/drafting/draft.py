@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from isogloss.core import lang as lang_table
-from isogloss.stages.checks import Checks
+from isogloss.stages.drafting.checks import Checks
+from isogloss.stages.drafting.findings import Finding
+from isogloss.stages.drafting.proposal import SKEWED, WISHED, Plan
+from isogloss.stages.drafting.survey import Survey
 from isogloss.stages.examples import visible
 from isogloss.stages.explain import Entry, tree
-from isogloss.stages.findings import Finding
-from isogloss.stages.plan_data import SKEWED, WISHED, Plan
-from isogloss.stages.survey import Survey
 from isogloss.stages.words import toml
 
 WIDTH = 110

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from isogloss.core.report import wilson
-from isogloss.stages.checks import Checks
+from isogloss.stages.drafting.checks import Checks
+from isogloss.stages.drafting.proposal import SKEWED, TOO_MUCH, WISHED, Plan
+from isogloss.stages.drafting.survey import UNKNOWN, Survey
 from isogloss.stages.examples import some
-from isogloss.stages.plan_data import SKEWED, TOO_MUCH, WISHED, Plan
-from isogloss.stages.survey import UNKNOWN, Survey
 
 # Total variation between a language's labels and all languages', from which it is named.
 DEPARTS = 0.2

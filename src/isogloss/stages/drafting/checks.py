@@ -10,7 +10,7 @@ import polars as pl
 
 from isogloss.core import near, parts
 from isogloss.core.say import Say
-from isogloss.stages.survey import UNKNOWN, Survey
+from isogloss.stages.drafting.survey import UNKNOWN, Survey
 
 # Units (a syllable or word character counts two) that fill about 512 tokens of the usual multilingual tokenizers,
 # which take 3 to 4 letters a token.

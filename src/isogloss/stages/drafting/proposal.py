@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from isogloss.core.errors import DataError
-from isogloss.stages.checks import Checks
+from isogloss.stages.drafting.checks import Checks
+from isogloss.stages.drafting.guess import NONE, Guess
+from isogloss.stages.drafting.survey import UNKNOWN, Survey
 from isogloss.stages.examples import some
-from isogloss.stages.guess import NONE, Guess
-from isogloss.stages.survey import UNKNOWN, Survey
 
 # A language with fewer rows is left out of the proposal: no split of it says anything.
 FEWEST = 10

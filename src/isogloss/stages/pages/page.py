@@ -27,7 +27,8 @@ from isogloss.core.corpus import SPLITS, Corpus
 from isogloss.core.recipe import Recipe
 from isogloss.core.report import wilson
 from isogloss.core.run import Run
-from isogloss.stages import compare, model, worldmap
+from isogloss.stages import compare, model
+from isogloss.stages.pages import worldmap
 
 SYSTEMS = {
     "model": "the model",
@@ -989,7 +990,7 @@ def _render(template: str, shared: Any, **values: Any) -> str:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
-    folder = Path(__file__).parents[1] / "assets" / "page"
+    folder = Path(__file__).parents[2] / "assets" / "page"
 
     def tight(name: str) -> str:
         """A template without the indents and empty lines that only its writer needs."""
