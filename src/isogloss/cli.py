@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from isogloss.core.errors import IsoglossError, PlaceError
-from isogloss.core.say import Say
+from isogloss.core.say import Evaluated, Say
 
 app = typer.Typer(
     name="isogloss",
@@ -48,6 +48,7 @@ class Screen(Say):
     def __init__(self) -> None:
         self.moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.open = 0
+        self.table: list[str] = []
 
     def line(self, text: str) -> None:
         self.close()
@@ -55,6 +56,26 @@ class Screen(Say):
 
     def note(self, text: str) -> None:
         self.line(f"          note: {text}")
+
+    def evaluated(self, row: Evaluated) -> None:
+        """A row of the live table on a terminal, a line on a pipe."""
+        if not self.moving:
+            self.line(row.text())
+            return
+        names = [name for name, _ in row.columns]
+        header = ["step", "loss", f"{row.metric} mean", "worst", *names, "seconds", "left", ""]
+        cells = [f"{row.step}/{row.n_steps}", f"{row.loss:.3f}", _score(row.mean), _score(row.worst)]
+        cells += [_score(value) + ("*" if name == row.lowest else "") for name, value in row.columns]
+        cells += [f"{row.seconds:.0f}", "" if row.left is None else f"{row.left:.0f}", row.note]
+        widths = [max(_cells(title), 7) for title in header]
+        widths[0] = max(widths[0], 2 * len(str(row.n_steps)) + 1)
+        shown = [i for i in range(len(header)) if sum(widths[: i + 1]) + 2 * i < _width() or i == len(header) - 1]
+        if self.table != names:
+            self.table = names
+            self.line("  ".join(_pad(header[i], widths[i]) for i in shown).rstrip())
+        self.line("  ".join(" " * max(0, widths[i] - _cells(cells[i])) + cells[i] for i in shown).rstrip())
+        if row.lowest and row.lowest not in names:
+            self.line(f"{'':>{widths[0]}}  lowest: {row.lowest} {_score(row.low)}")
 
     def progress(self, what: str, done: int, total: int | None = None, unit: str = "") -> None:
         if not self.moving:
@@ -75,6 +96,10 @@ def _width() -> int:
     import shutil
 
     return max(40, shutil.get_terminal_size((120, 24)).columns)
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _print(text: str = "") -> None:
@@ -351,6 +376,24 @@ def predict(
         _json(documents)
     if n_rejected and not any("error" not in d for d in documents):
         raise typer.Exit(2)
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, a shelf (shelf/NAME), or a model folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet.")],
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Write a transformers folder that from_pretrained reads."""
+    from isogloss.stages import export as stage
+
+    where = Path(run) if Path(run).exists() or not (runs / run).is_dir() else runs / run
+    made = stage.export(where, folder)
+    if as_json:
+        _json({"path": str(made)})
+    else:
+        _print(f"wrote {made}")
 
 
 @app.command()

@@ -41,7 +41,7 @@ def trainee(tmp_path: Path, kind: str, methods: list[dict[str, Any]], **train: A
     """A model with methods applied as the loop does it, with 16 encoded rows."""
     from isogloss.nn.trainee import Trainee
     from isogloss.nn.world import World
-    from isogloss.stages import loop
+    from isogloss.stages.training import loop
 
     made = recipe(kind, methods, **train)
     model, rates = loop._model(made, tiny.start(tmp_path))
@@ -192,7 +192,7 @@ def penalty(model, *, pull: float = 0.5):
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
-    from isogloss.stages import loop
+    from isogloss.stages.training import loop
 
     made = recipe("xlm-roberta", [{"use": "theirs.head", "rate": 3.0, "pull": 0.1}])
     start = loop._start(made, tmp_path, tiny.LABELS, __import__("polars").DataFrame({"text": []}), skeleton=False)

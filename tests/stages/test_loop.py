@@ -18,7 +18,7 @@ import isogloss
 import tiny
 from isogloss.core import files
 from isogloss.core.errors import BudgetEnded, DataError, InputError, IsoglossError, StaleError
-from isogloss.stages import loop
+from isogloss.stages.training import loop
 
 SCRIPT = """
 import sys, json

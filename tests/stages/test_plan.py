@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from isogloss.core.errors import BudgetEnded, RecipeError
 from isogloss.core.recipe import Train, build
-from isogloss.stages.plan import EVALUATIONS, Measured, Plan, plan
+from isogloss.stages.training.schedule import EVALUATIONS, Measured, Plan, plan
 
 
 def of(

@@ -90,11 +90,16 @@ def advance(
     """
     made, run = target(given, runs, sets)
     # Only now: a recipe that is wrong is refused before anything heavy is imported.
+    from isogloss.nn import launched
     from isogloss.stages.evaluate import evaluate
     from isogloss.stages.prepare import prepare
     from isogloss.stages.report import write_report
-    from isogloss.stages.train import train
+    from isogloss.stages.train import follow, train
 
+    if launched.rank() > 0:  # torchrun, accelerate launch: the first process does everything but its part of training
+        if upto != "prepare":
+            follow(made, run)
+        raise SystemExit(0)
     say, engine = say or Say(), engine or Local()
     for note in made.notes:
         say.note(note)

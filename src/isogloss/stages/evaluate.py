@@ -98,7 +98,7 @@ def can_answer_untuned(recipe: Recipe) -> bool:
     """Whether the recipe's model has a head for some labels before it is trained; whether for ours, only it can tell."""
     if not recipe.family.part.has("untuned") or "untuned" not in recipe.evaluate.baselines:
         return False
-    from isogloss.stages import loop
+    from isogloss.stages.training import loop
 
     return bool(recipe.family("untuned", loop.untrained(recipe, (), skeleton=True)))
 
@@ -187,7 +187,7 @@ def _answer(job: _Job) -> None:
 
 def _untuned(recipe: Recipe, labels: tuple[str, ...]) -> Any:
     """The recipe's model before training, or None where it has no head for these labels."""
-    from isogloss.stages import loop
+    from isogloss.stages.training import loop
 
     return recipe.family("untuned", loop.untrained(recipe, labels, skeleton=False))
 

@@ -1,6 +1,6 @@
 """train: a corpus → a model.
 
-A family either fits itself in one go (`fit`) or is trained by the loop (`stages/loop.py`).
+A family either fits itself in one go (`fit`) or is trained by the loop (`stages/training/loop.py`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
     """
     reads = {**recipe.sections("task", "model", "train", "budget", "seed"), "corpus": run.key("prepare")}
     if recipe.loops:
-        from isogloss.stages import loop
+        from isogloss.stages.training import loop
 
         reads |= loop.sources(recipe)
     changed = run.differences("train", reads) if not again else ["again"]
@@ -77,7 +77,7 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
 def follow(recipe: Recipe, run: Run) -> None:
     """What every process but the first does: nothing until the first one trains, and then its part of that."""
     if recipe.loops:
-        from isogloss.stages import loop
+        from isogloss.stages.training import loop
 
         reads = loop.call(recipe, None)
         if reads != "fresh":

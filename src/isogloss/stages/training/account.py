@@ -12,8 +12,8 @@ import numpy as np
 
 from isogloss.core import files
 from isogloss.nn.trainee import Stepped
-from isogloss.stages.plan import Measured
-from isogloss.stages.supervise import Judged
+from isogloss.stages.training.schedule import Measured
+from isogloss.stages.training.supervise import Judged
 
 
 class Seen:

@@ -31,10 +31,10 @@ from isogloss.nn.checkpoints import Checkpoint, Checkpoints
 from isogloss.nn.model import Start, TextModel, n_parameters
 from isogloss.nn.trainee import Stepped, Trainee
 from isogloss.nn.world import World
-from isogloss.stages.account import Log, Reserve, Seen
-from isogloss.stages.plan import Measured, Plan, plan
-from isogloss.stages.supervise import Judged, Supervisor, columns
 from isogloss.stages.train import slim, train_rows
+from isogloss.stages.training.account import Log, Reserve, Seen
+from isogloss.stages.training.schedule import Measured, Plan, plan
+from isogloss.stages.training.supervise import Judged, Supervisor, columns
 
 # Steps in a row whose gradient is not a number, after which training has diverged; fp16 scales itself down meanwhile.
 LOST = 20
