@@ -10,7 +10,11 @@ import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 from isogloss.core import recipe as recipes
@@ -23,7 +27,7 @@ BLOCK = re.compile(
 # page -> how many blocks of which kind it has; a block that vanishes or appears must be seen here
 EXPECTED = {
     "README.md": {"sh": 2, "toml": 1, "python": 1},
-    "CONTRIBUTING.md": {"python": 2},
+    "CONTRIBUTING.md": {"python": 4},
     "docs/quickstart.md": {"sh": 5, "csv": 1, "toml": 1, "python": 1},
     "docs/how-to/bring-your-data.md": {"toml": 1},
     "docs/how-to/choose-a-gate.md": {"toml": 1},
@@ -91,35 +95,48 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{block.page}:\n{block.body}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("place", range(2), ids=["metric", "step"])
+@pytest.mark.parametrize("kind", ["metrics", "steps", "mixes", "methods"])
 def test_the_examples_of_contributing_meet_their_contracts(
-    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from isogloss.core import parts
 
-    kind = ("metrics", "steps")[place]
+    place = ["metrics", "steps", "mixes", "methods"].index(kind)
     block = [b for b in blocks(ROOT / "CONTRIBUTING.md") if b.language == "python"][place]
     (tmp_path / f"their_{kind}").mkdir()
     (tmp_path / f"their_{kind}" / "part.py").write_text(block.body, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     part = parts.load(kind, f"their_{kind}.part")
     assert part.summary
-    if kind == "steps":
-        import polars as pl
+    {"metrics": _metric, "steps": _step, "mixes": _mix, "methods": _method}[kind](part)
 
-        batch = pl.DataFrame({"id": ["1", "2"], "lang": ["eng_Latn"] * 2, "text": ["hi", "hello"]})
-        assert part.call("apply", batch, knobs=part.bind({"n_chars": 3}))["drop"].to_list() == [
-            "under 3 characters",
-            None,
-        ]
-    else:
-        import numpy as np
-        import polars as pl
 
-        rows = pl.DataFrame({"id": ["1", "2"], "label": ["a", "c"], "probs": [[0.3, 0.6, 0.1], [0.4, 0.5, 0.1]]})
-        counts = part.call("stats", rows, ("a", "b", "c"), knobs={})
-        assert np.array_equal(counts, [[1, 1], [0, 1]])
-        assert part.call("value", counts.sum(axis=0), knobs={}) == 0.5
+def _step(part: Any) -> None:
+    batch = pl.DataFrame({"id": ["1", "2"], "lang": ["eng_Latn"] * 2, "text": ["hi", "hello"]})
+    dropped = part.call("apply", batch, knobs=part.bind({"n_chars": 3}))["drop"].to_list()
+    assert dropped == ["under 3 characters", None]
+
+
+def _metric(part: Any) -> None:
+    rows = pl.DataFrame({"id": ["1", "2"], "label": ["a", "c"], "probs": [[0.3, 0.6, 0.1], [0.4, 0.5, 0.1]]})
+    counts = part.call("stats", rows, ("a", "b", "c"), knobs={})
+    assert np.array_equal(counts, [[1, 1], [0, 1]])
+    assert part.call("value", counts.sum(axis=0), knobs={}) == 0.5
+
+
+def _mix(part: Any) -> None:
+    rows = pl.DataFrame({"id": [str(i) for i in range(8)], "lang": ["a"] * 6 + ["b"] * 2})
+    window = part.call("order", rows, np.random.default_rng(0), {}, knobs={})
+    assert rows["lang"].gather(window).value_counts().sort("lang")["count"].to_list() == [4, 4]
+
+
+def _method(part: Any) -> None:
+    import torch
+
+    net = torch.nn.ModuleDict({"block": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 2)})
+    family = SimpleNamespace(embeddings=lambda model: [], blocks=lambda model: [model["block"]])
+    kept = part.call("apply", net, family, dict.fromkeys(dict(net.named_parameters()), 1.0), knobs={})
+    assert set(kept) == {"block.bias", "head.weight", "head.bias"}
 
 
 def test_every_shipped_recipe_is_checked() -> None:
