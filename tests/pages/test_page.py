@@ -304,7 +304,7 @@ def test_places_lie_on_the_map(tag: str) -> None:
 
 
 def test_the_outline_is_small_and_has_its_source() -> None:
-    path = Path(worldmap.__file__).parents[1] / "assets" / "outline" / "land-110m.txt"
+    path = Path(worldmap.__file__).parents[2] / "assets" / "outline" / "land-110m.txt"
     assert path.stat().st_size < 60_000
     assert "Natural Earth" in path.read_text(encoding="ascii")
     assert re.fullmatch(r"(M[-\d.]+ ?[-\d.]+l[-\d. ]+z)+", worldmap.outline())

@@ -239,7 +239,7 @@ def test_torch_build_is_read_without_importing_it(tmp_path: Path, monkeypatch: p
         ("cuda = None\n", "cpu"),
     ):
         (tmp_path / "torch" / "version.py").write_text(text)
-        code = "from isogloss.stages import machine; print(machine.torch_build())"
+        code = "from isogloss.stages.checkup import machine; print(machine.torch_build())"
         said = subprocess.run(
             [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
             capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -48,6 +49,13 @@ def same(a: Any, b: Any) -> None:
 
 def losses(run: Any) -> dict[int, float]:
     return {e["step"]: e["loss"] for e in tiny.events(run, "step")}
+
+
+def longest_pause(run: Any) -> float:
+    """The longest time between two events: a step or an evaluation may be under way when the seconds end, and how long
+    one takes is the machine's affair."""
+    times = sorted(e["seconds"] for kind in ("step", "evaluation") for e in tiny.events(run, kind))
+    return max(b - a for a, b in itertools.pairwise([0.0, *times]))
 
 
 def answers(run: Any) -> np.ndarray:
@@ -273,9 +281,17 @@ def _kill_often(at: Path, n: int, rng: np.random.Generator, longest: float, **tr
     return Run(at / "runs" / "tiny"), n_killed
 
 
-def test_kill_9_twice(plain: Any, tmp_path: Path) -> None:
+def _undisturbed(tmp_path: Path, **train: Any) -> Any:
+    """The same command in a process of its own, never killed: threads and libraries are as in the killed ones."""
+    at = tmp_path / "whole"
+    at.mkdir()
+    return _kill_often(at, 0, np.random.default_rng(0), longest=0, **train)[0]
+
+
+def test_kill_9_twice(tmp_path: Path) -> None:
+    whole = _undisturbed(tmp_path)
     run, n_killed = _kill_often(tmp_path, 2, np.random.default_rng(1), longest=0.2)
-    same(plain[1], run)
+    same(whole, run)
     assert n_killed
 
 
@@ -284,7 +300,7 @@ def test_kill_9_twenty_times(tmp_path: Path) -> None:
     """At random moments of training, evaluating and saving; the ends are those of an undisturbed run."""
     rng = np.random.default_rng(2)
     train = {"steps": 80, "eval_every": 2, "stop": {"on": "mean", "patience": 50}}
-    whole, _ = tiny.train(tiny.recipe(tmp_path, train=train), tmp_path)
+    whole = _undisturbed(tmp_path, **train)
     want = {e["step"]: e["by_lang"] for e in tiny.events(whole, "evaluation")}
     n_killed = 0
     for i in range(8):
@@ -408,11 +424,8 @@ def test_epochs_are_rows(tmp_path: Path) -> None:
 
 def test_seconds_become_steps_once_and_the_run_equals_one_of_those_steps(tmp_path: Path) -> None:
     made = tiny.recipe(tmp_path, budget={"seconds": 6}, train={"steps": None, "eval_every": None})
-    started = time.monotonic()
     run, heard = tiny.train(made, tmp_path)
-    took = tiny.events(run, "done")[0]["seconds"]
-    assert took <= 6.2
-    assert time.monotonic() - started < 12
+    assert tiny.events(run, "done")[0]["seconds"] < 6 * 1.02 + 2 * longest_pause(run)
     plan = files.read_json(run.path("train.json"))
     assert any(f"{plan['steps']:,} steps" in line for line in heard)
     done = tiny.events(run, "done")[0]
@@ -433,12 +446,12 @@ def test_the_ceiling_cuts_when_the_machine_slows(tmp_path: Path, monkeypatch: py
         return original(self, *args, number=number, **kwargs)
 
     monkeypatch.setattr(Trainee, "step", slower)
-    made = tiny.recipe(tmp_path, budget={"seconds": 4}, train={"steps": None, "eval_every": None})
+    made = tiny.recipe(tmp_path, budget={"seconds": 12}, train={"steps": None, "eval_every": None})
     run, heard = tiny.train(made, tmp_path)
     done = tiny.events(run, "done")[0]
     assert done["ended"] == "budget"
     assert not done["repeatable"]
-    assert done["seconds"] < 4 * 1.02 + 0.3
+    assert done["seconds"] < 12 * 1.02 + 2 * longest_pause(run)
     assert any("cannot be repeated" in line for line in heard)
     assert tiny.events(run, "evaluation")[-1]["step"] == done["steps"]
 
