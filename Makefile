@@ -26,7 +26,7 @@ demo: $(VENV)/.core
 	@$(BIN)/isogloss run recipes/demo.toml || test $$? -eq 1
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not slow"
 
 test-all: $(VENV)/.dev
 	@$(BIN)/python -m pytest -q
