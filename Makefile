@@ -34,5 +34,10 @@ test-all: $(VENV)/.dev
 check: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
+# The documentation site, in site/; no fonts or scripts from a network.
+docs: $(VENV)/.dev
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
+
 clean:
 	rm -rf build dist runs shelf .pytest_cache .ruff_cache .mypy_cache .hypothesis
