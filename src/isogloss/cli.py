@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,7 +53,7 @@ class Screen(Say):
 
     def line(self, text: str) -> None:
         self.close()
-        print(text, file=sys.stderr, flush=True)
+        print(_plain(text), file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
         self.line(f"          note: {text}")
@@ -102,8 +103,13 @@ def _score(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def _plain(text: str) -> str:
+    """Text without what would steer a terminal: control characters and direction overrides of users' data are shown."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda m: f"\\u{ord(m[0]):04x}", text)
+
+
 def _print(text: str = "") -> None:
-    print(text, flush=True)
+    print(_plain(text), flush=True)
 
 
 def _json(value: Any) -> None:
@@ -368,6 +374,8 @@ def predict(
                 lines.append(line) if out else _print(line)
     if n_rejected > 5:
         screen.note(f"{n_rejected:,} rows are set aside in all")
+    if not documents:
+        screen.note(f"{file} has no rows")
     if out:
         answers = [json.dumps(d, ensure_ascii=False) for d in documents if "error" not in d]
         files.write_text(out, "".join(line + "\n" for line in answers))
@@ -605,7 +613,8 @@ def _guarded(given: list[str]) -> int:
     except IsoglossError as error:
         return _fail(str(error), error.exit_code, as_json)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; finished work is kept, repeat the same command to go on", 130, as_json)
+        kept = "what --again was replacing is being made anew" if "--again" in given else "finished work is kept"
+        return _fail(f"interrupted; {kept}, repeat the same command to go on", 130, as_json)
     except typer.Exit as done:
         return done.exit_code
     except MemoryError:
@@ -622,6 +631,7 @@ def _guarded(given: list[str]) -> int:
 
 def _fail(message: str, code: int, as_json: bool) -> int:
     Screen().close()
+    message = "\n".join(_plain(line) for line in message.split("\n"))
     print(f"\risogloss: {message}" if sys.stderr.isatty() else f"isogloss: {message}", file=sys.stderr, flush=True)
     if as_json:
         _json({"error": message, "exit_code": code})

@@ -43,6 +43,8 @@ class Fields:
     keep: tuple[str, ...] = ()
     langs: tuple[str, ...] | None = None
     labels: tuple[str, ...] | None = None
+    splits: bool = True
+    """Whether rows have a split; new texts have none."""
     detect: bool = False
     """Rows without a language go on, for a later step to fill."""
 
@@ -136,7 +138,7 @@ def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) ->
     if isinstance(lang, str):
         return lang
     row["lang"], row["variety"] = lang
-    split = get("split")
+    split = get("split") if fields.splits else None
     row["split"] = None if split is None else SPLIT_NAMES.get(str(split).strip().lower())
     if split is not None and row["split"] is None:
         return f"unknown split '{_clip(split)}'; known: train, dev, test"

@@ -435,7 +435,8 @@ def read(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
         where = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = int(where[1]) if where else None
         why = "nested too deep" if isinstance(error, RecursionError) else str(error).split(" (at")[0]
-        raise RecipeError(f"is not valid TOML: {why}", file=file, line=line) from None
+        hint = "" if file.suffix == ".toml" else f"; if this is data, draft a recipe for it: isogloss init {file.name}"
+        raise RecipeError(f"is not valid TOML: {why}{hint}", file=file, line=line) from None
     return build(value, sets=sets, file=file, text=text, folder=file.resolve().parent)
 
 

@@ -411,7 +411,11 @@ def _score_one(
 def _over_languages(
     rows: _Rows, counts: Floats, metric: Metric, resamples: int, confidence: float, seed: int
 ) -> dict[str, tuple[float, float, float, int]]:
-    """Value, low, high and n of `mean`, `worst` and `gap`."""
+    """Value, low, high and n of `mean` (rows of all languages), `worst` and `gap` (rows of those that make it).
+
+    `worst` claims no more than its languages do alone: which ones are worst was seen on the same rows, so its bad end
+    is at least as bad as the mean of theirs.
+    """
     nothing = (math.nan, math.nan, math.nan, 0)
     counted = (counts != 0).any(axis=1)
     by_lang = [at[counted[at]] for _, at in rows.slices("lang")]
@@ -421,7 +425,13 @@ def _over_languages(
     values = np.array([float(metric.value(counts[at].sum(axis=0))) for at in by_lang])
     draws = _joint(by_lang, rows.unit, counts, metric, resamples, seed)
     draws = np.where(np.isfinite(draws), draws, values[:, None])  # a language that a resample missed stays as it is
-    n = sum(len(at) for at in by_lang)
+    order = np.argsort(values if metric.BETTER == "higher" else -values, kind="stable")
+    last = order[: max(1, len(order) // 10)]
+    n_of = {
+        "mean": sum(len(at) for at in by_lang),
+        "worst": sum(len(by_lang[i]) for i in last),
+        "gap": min(len(by_lang[order[0]]), len(by_lang[order[-1]])),
+    }
     n_units = len(np.unique(rows.unit[np.concatenate(by_lang)]))
     fewest = min(len(np.unique(rows.unit[at])) for at in by_lang)
     low, high = metric.RANGE
@@ -433,8 +443,21 @@ def _over_languages(
         if key == "mean":
             kind = getattr(metric, "INTERVAL", kind)
         units = n_units if key == "mean" else fewest
-        out[key] = (float(value), *interval(float(value), resampled[key], units, bounds, confidence, kind), n)
+        ends = interval(float(value), resampled[key], units, bounds, confidence, kind)
+        if key == "worst":
+            own = np.array(
+                [_alone(float(values[i]), draws[i], rows.unit[by_lang[i]], metric, confidence) for i in last]
+            )
+            bad = own.mean(axis=0)
+            ends = (min(ends[0], bad[0]), ends[1]) if metric.BETTER == "higher" else (ends[0], max(ends[1], bad[1]))
+        out[key] = (float(value), *ends, n_of[key])
     return out if len(by_lang) > 1 else out | {"gap": nothing}
+
+
+def _alone(value: float, draws: Floats, unit: Ints, metric: Metric, confidence: float) -> tuple[float, float]:
+    """The interval of one language."""
+    kind = getattr(metric, "INTERVAL", "percentile")
+    return interval(value, draws, len(np.unique(unit)), metric.RANGE, confidence, kind)
 
 
 def _joint(by_lang: list[Ints], unit: Ints, counts: Floats, metric: Metric, resamples: int, seed: int) -> Floats:
@@ -649,6 +672,7 @@ def fit_verdicts(
       squares: they come from different rows) and dev is not shown to be better than the floor (paired low <= 0);
     - "underfits": train's whole interval is below the floor's on train; or the gap is at most 0.05 and dev is shown to
       be below the floor (paired high < 0);
+    - "cannot tell" also when the gap may lie on either side of 0.10 and dev is not shown to be better than the floor;
     - else "fits".
     """
 
@@ -699,4 +723,6 @@ def _fit(
         )
     if gap <= 0.05 and lead_high < 0:
         return "underfits", f"{said}, {lead}"
+    if gap - half <= 0.10 < gap + half and lead_low <= 0:
+        return "cannot tell", f"{said}, {lead}"
     return "fits", f"{said}, {lead}"

@@ -120,9 +120,13 @@ class Run:
         for name, (size, digest) in stamp["made"].items():
             path = self.path(name)
             if not path.is_file():
-                raise DamagedError(f"{path} is missing, which '{stamp['stage']}' had made; repeat it with --again")
+                raise DamagedError(
+                    f"{path} is missing, which '{stamp['stage']}' had made; make it again: isogloss {stamp['stage']} RECIPE --again"
+                )
             if path.stat().st_size != size or files.digest(path) != digest:
-                raise DamagedError(f"{path} is damaged, or changed since '{stamp['stage']}'; repeat it with --again")
+                raise DamagedError(
+                    f"{path} is damaged, or changed since '{stamp['stage']}' made it; make it again: isogloss {stamp['stage']} RECIPE --again"
+                )
 
     def stale(self, stage: str, changed: Iterable[str]) -> StaleError:
         """The refusal to go on from, or to overwrite, work that was made from something else."""

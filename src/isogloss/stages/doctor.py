@@ -166,7 +166,9 @@ def _install() -> Iterator[Fact]:
     for extra, names in asked.items():
         gone = absent(names)
         text = f"extra '{extra}' lacks {', '.join(gone)}" if gone else f"extra '{extra}' is there"
-        yield Fact("extra", "look" if gone else "ok", text, f"pip install 'isogloss[{extra}]'" if gone else "")
+        yield Fact(
+            "extra", "look" if gone else "ok", text, f"pip install -c constraints.txt -e '.[{extra}]'" if gone else ""
+        )
 
 
 # -- machine ----------------------------------------------------------------------------------------------------

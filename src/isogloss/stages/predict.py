@@ -33,7 +33,7 @@ def predict_file(model: Model, path: Path, *, lang: str | None = None, text: str
     if not given and lang != DETECT and len(model.langs) == 1:
         given = {"lang": model.langs[0]}
     raws = expand(path, str(path), format=None, encoding="utf-8", rows=None, given=given)
-    fields = Fields(columns={"text": text}, task_fields=(), detect=lang == DETECT)
+    fields = Fields(columns={"text": text}, task_fields=(), splits=False, detect=lang == DETECT)
     rows = (row for raw in raws for row in read(raw, fields))
     noted: set[str] = set()
     while chunk := list(islice(rows, CHUNK)):

@@ -452,8 +452,8 @@ def _tell(
     if absent:
         say.note(f"no rows at all for {', '.join(absent)}")
     for row in losses(ledger).iter_rows(named=True):
-        if row["lost"] > LOOK:
-            say.note(f"{row['lang']} lost {row['lost']:.0%} of {row['n_in']:,} rows in {row['step']}: look")
+        if row["lost"] > LOOK and row["lang"] in langs:
+            say.note(f"{row['lang']} lost {row['lost']:.0%} of its {row['n_in']:,} rows in {row['step']}: look")
 
 
 def _rows(n: int) -> str:

@@ -42,7 +42,8 @@ def text(recipe: Recipe, run: Run) -> Iterator[str]:
     yield "\n## How these numbers were made\n"
     signature = scores.filter(pl.col("metric") == head)["signature"][0]
     yield (
-        f"Intervals are {recipe.evaluate.confidence:.0%} bootstrap intervals over groups of parallel rows; "
+        f"Intervals are {recipe.evaluate.confidence:.0%} bootstrap intervals over rows, or over groups of parallel rows "
+        "where there are groups (the signature says which), and reach at least 3/n to each side; "
         "a difference counts when its interval, corrected over languages, excludes zero."
     )
     yield (
@@ -79,7 +80,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]
     yield "| " + " | ".join(header) + " |"
     yield "| --- |" + " ---: |" * (len(header) - 1)
     for row in rows:
-        yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+        yield (
+            "| "
+            + " | ".join(str(cell).replace("|", "\\|").replace("&", "&amp;").replace("<", "&lt;") for cell in row)
+            + " |"
+        )
 
 
 def by_lang(scores: pl.DataFrame, metric: str) -> dict[tuple[str, str], dict[str, Any]]:

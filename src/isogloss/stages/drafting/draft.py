@@ -190,8 +190,8 @@ def _train(plan: Plan, seen: Survey) -> dict[str, Chosen]:
             "(1: as it is, 0: all alike). It matters to a model for all languages, not to one model a language."
         )
         found["train.mix"] = Chosen(why, toml({"use": "temperature", "tau": 0.3}))
-    counts = [n for label, n in seen.by(2).items() if label]
-    if max(counts) > 3 * min(counts):
+    counts = [seen.by(2)[label] for label in plan.labels]
+    if counts and max(counts) > 3 * min(counts):
         why = (
             f"The commonest label has {max(counts):,} rows, the rarest {min(counts):,}: "
             'weighed inside each language, they count alike. Default: "none".'

@@ -64,6 +64,8 @@ def plan(guess: Guess, seen: Survey, checks: Checks, given: set[str]) -> Plan:
     if len(labels) < 2:
         raise DataError(f"every row has the label '{labels[0][:40]}'; a classifier needs at least two labels")
     langs = [lang for lang in sorted(n_lang) if n_lang[lang] >= FEWEST] or sorted(n_lang)
+    in_langs = {label for lang, label in seen.by(0, 2) if detect or lang in langs}
+    labels = [label for label in labels if label in in_langs]  # a label of rows that are left out is no choice
     left_out = {lang: n for lang, n in n_lang.items() if lang not in langs}
     splits = seen.by(1)
     given_split = bool(splits["train"] and splits["test"])

@@ -207,9 +207,11 @@ def verdict(facts: Facts) -> dict[str, Any]:
     first, then = OUTCOMES[found["outcome"]]
     langs = {reason["lang"] for reason in against if reason["lang"]}
     if against:
-        then = (
-            f"{_count(len(against), 'condition')} of {len(reasons):,} {'does' if len(against) == 1 else 'do'} not hold"
-        )
+        refused = sum(reason["outcome"] == "refused" for reason in against)
+        open_ones = len(against) - refused
+        said = [f"{_count(refused, 'condition')} refused"] if refused else []
+        said += [f"{_count(open_ones, 'condition')} that nobody can tell"] if open_ones else []
+        then = f"Of {len(reasons):,}: {', '.join(said)}"
         then += f", in {_count(len(langs), 'language')} of {len(facts.langs)}." if langs else "."
     return {
         "outcome": found["outcome"],
