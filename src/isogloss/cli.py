@@ -624,6 +624,12 @@ def _guarded(given: list[str]) -> int:
 
         return _fail(place_sentence(error), PlaceError.exit_code, as_json)
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
+            return _fail(
+                "the memory does not suffice for a step; raise train.accumulate, lower task.max_length, or use freeze or lora",
+                2,
+                as_json,
+            )
         if type(error).__module__.split(".")[0] in ("click", "typer") and hasattr(error, "format_message"):
             return _fail(f"{error.format_message()} (isogloss --help lists the commands)", 2, as_json)
         return _fault(error, as_json)

@@ -191,8 +191,7 @@ class Trainee:
         self.optimizer.state.clear()
         for key, value in memory.items():
             name, _, part = key.rpartition("/")
-            where = trained[name].device if part != "step" else value.device
-            self.optimizer.state[trained[name]][part] = value.to(where)
+            self.optimizer.state[trained[name]][part] = value.to(trained[name].device)
         if scaler and self.world.accelerator.scaler is not None:
             whole = {
                 **scaler,

@@ -40,6 +40,12 @@ class World:
             kwargs_handlers=[patient, GradScalerKwargs()],
             step_scheduler_with_optimizer=False,
         )
+        # One division is ours; `accelerate launch` would hand in another through the environment.
+        self.accelerator.gradient_accumulation_steps = 1
+        if str(self.accelerator.distributed_type).rpartition(".")[2] not in ("NO", "MULTI_GPU", "MULTI_CPU"):
+            raise InputError(
+                f"training runs on one process a device; {self.accelerator.distributed_type} is not supported"
+            )
         self.rank, self.size = self.accelerator.process_index, self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
 

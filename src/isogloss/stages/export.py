@@ -23,7 +23,7 @@ def export(path: str | Path, folder: str | Path) -> Path:
         raise InputError(
             f"the family '{card['family']}' of {path} is no transformers model; isogloss.load reads {found} as it is"
         )
-    target = Path(folder)
+    target = Path(folder).expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise PlaceError(f"{target} is there already and not empty; give a folder that is not there yet")
     with whole_folder(target) as temporary:

@@ -119,7 +119,13 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
         )
         config.num_labels = len(start.labels)
         config.problem_type = "single_label_classification"
-        net = _net(config, folder, start.loading, start.skeleton)
+        try:
+            net = _net(config, folder, start.loading, start.skeleton)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            said = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+            raise InputError(f"the model {name} cannot be read ({said}); is its folder whole?") from error
     return TextModel(net, tokenizer, start.labels, _positions(config, tokenizer), facts)
 
 
@@ -203,7 +209,13 @@ def _tokenizer(folder: Path) -> Any:
         raise InputError(f"the tokenizer of {folder} cannot be read: {said[:200]}") from None
 
 
-def _net(config: Any, folder: Path | None, loading: Mapping[str, Any], skeleton: bool) -> nn.Module:
+def _net(
+    config: Any, folder: Path | None, loading: Mapping[str, Any], skeleton: bool, *, whole: bool = False
+) -> nn.Module:
+    """The model with its head. A head may be new, unless it must be `whole`; what lies below it never may.
+
+    Raises InputError when weights are missing or have another shape: training or answering would go on from noise.
+    """
     import torch
     from transformers import AutoModelForSequenceClassification as Auto
 
@@ -212,10 +224,19 @@ def _net(config: Any, folder: Path | None, loading: Mapping[str, Any], skeleton:
             return Auto.from_config(config)
     if folder is None:
         return Auto.from_config(config)
-    return Auto.from_pretrained(
+    net, info = Auto.from_pretrained(
         folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
-        local_files_only=True, ignore_mismatched_sizes=True, **loading,
+        local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **loading,
     )  # fmt: skip
+    lost = {*info["missing_keys"], *(key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"])}
+    kind = architecture(config)
+    lost = {key for key in lost if whole or key.startswith((kind.blocks, *kind.below))}
+    if lost:
+        some = ", ".join(sorted(lost)[:2])
+        raise InputError(
+            f"{folder} lacks {len(lost)} weights of a {config.model_type}, or has them in another shape ({some})"
+        )
+    return net
 
 
 def _positions(config: Any, tokenizer: Any) -> int:
@@ -297,9 +318,9 @@ def read(folder: Path) -> TextModel:
     with hub.quiet():
         try:
             config, tokenizer = _config(folder), _tokenizer(folder)
-            net = _net(config, folder, {}, skeleton=False)
-        except InputError:
-            raise
+            net = _net(config, folder, {}, skeleton=False, whole=True)
+        except InputError as error:
+            raise PlaceError(str(error)) from None
         except Exception as error:
             raise PlaceError(
                 f"the model in {folder} cannot be read ({type(error).__name__}: {str(error)[:160]})"

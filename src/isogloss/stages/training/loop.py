@@ -96,7 +96,7 @@ def learn(
         judged = watch.judge(step, trainee.answer(job.dev_encoded))
         if judged.fallen:
             trainee.restore(*_weights_of(store.read(watch.best_step or 0)))
-        ended = "stop" if judged.stop else "budget" if done.stop and step < plan_.steps else ""
+        ended = "stop" if judged.stop and step < plan_.steps else "budget" if done.stop and step < plan_.steps else ""
         seen.evaluated(judged)
         row = _row(judged, step, plan_, seen, watch, budget, trainee.langs, ended)
         log.event(
@@ -225,6 +225,8 @@ def _prepare(
             say.note(f"this machine has {free / 1e9:.1f} GB free, less than that; freeze blocks, or use lora")
     world.wait()
     model, rates = _model(recipe, _start(recipe, run.path("start"), labels, rows, skeleton=False))
+    # What training cuts, evaluation and serving cut too: the length is written with the tokenizer.
+    model.max_length = min(model.max_length, task.knobs.get("max_length", model.max_length))
     penalties = [partial(method, "penalty") for method in recipe.methods if method.part.has("penalty")]
     trainee = Trainee(
         model, task, recipe.family.module, rates, penalties, world,
@@ -286,6 +288,11 @@ def _resume(job: Job, store: Checkpoints, say: Say, log: Log) -> Checkpoint | No
     checkpoint, said = store.newest()
     for sentence in said:
         say.note(sentence)
+    world = job.trainee.world
+    world.wait()
+    if world.first and checkpoint is not None:  # what cannot be used must not be counted among those to keep
+        store.retain({step for step in store.steps() if step <= checkpoint.step})
+    world.wait()
     if checkpoint is None or checkpoint.step == 0:
         return None
     best = checkpoint.state["watch"]["best_step"]
@@ -368,8 +375,10 @@ def _measure(job: Job, store: Checkpoints, budget: Budget) -> Measured:
     job.trainee.answer([job.dev_encoded[i] for i in np.linspace(0, len(job.dev_encoded) - 1, n).astype(int)])
     evaluation = (time.monotonic() - started) * len(job.dev_encoded) / max(1, n)
     _be(job, store.read(0), None)
+    world.wait()  # until every process has read it
     if world.first:
         store.retain(set())
+    world.wait()
     return Measured(float(np.mean(times[COLD:] or times)), evaluation, save)
 
 
@@ -409,7 +418,7 @@ def _save(job: Job, store: Checkpoints, step: int, probs: np.ndarray, ended: str
             "scaler": job.trainee.scaler(), "ended": ended, "seconds": budget.spent,
         }  # fmt: skip
         store.save(step, tensors, state)
-        newest = store.steps()[-job.spec.retain :]
+        newest = [s for s in store.steps() if s <= step][-job.spec.retain :]
         bests = {files.read_json(store.path(s) / "state.json")["watch"]["best_step"] for s in newest}
         store.retain({*newest, *bests})
     world.wait()
