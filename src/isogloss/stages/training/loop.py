@@ -19,6 +19,7 @@ import polars as pl
 import torch
 
 from isogloss.core import files, parts
+from isogloss.core import lang as lang_table
 from isogloss.core.budget import Budget
 from isogloss.core.errors import BudgetEnded, DataError, InputError, IsoglossError, PlaceError
 from isogloss.core.recipe import Recipe, Train
@@ -159,6 +160,7 @@ class Job:
     feed: Feed
     seen: Seen
     spec: Train
+    tokens_per_word: dict[str, float]
 
 
 def _store(run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> Checkpoints:
@@ -265,7 +267,22 @@ def _prepare(
         feed,
         Seen(langs, n_rows),
         spec,
+        _tokens_per_word(rows, encoded),
     )
+
+
+def _tokens_per_word(rows: pl.DataFrame, encoded: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Tokens per word of the train rows that were not cut, by language; only where spaces separate words."""
+    spaced = {lang for lang in rows["lang"].unique() if lang_table.facts(lang).spaces}
+    n = pl.DataFrame(
+        {"n_tokens": [len(row["ids"]) for row in encoded], "cut": [bool(row.get("cut")) for row in encoded]}
+    )
+    counted = pl.concat([rows.select("lang", "text"), n], how="horizontal").filter(
+        pl.col("lang").is_in(spaced), ~pl.col("cut")
+    )
+    words = pl.col("text").str.count_matches(r"\S+")
+    sums = counted.group_by("lang").agg(pl.col("n_tokens").sum() - 2 * pl.len(), words.sum().alias("n_words"))
+    return {lang: round(tokens / n_words, 3) for lang, tokens, n_words in sums.sort("lang").rows() if n_words}
 
 
 def _say_cut(langs: Sequence[str], encoded: Sequence[Mapping[str, Any]], say: Say, log: Log) -> None:
@@ -459,6 +476,7 @@ def _finish(
     facts = {
         "steps": step, "planned_steps": plan_.steps, "best_step": best, "ended": ended, "start": trainee.model.facts,
         "seconds": round(budget.spent, 3), "repeatable": ended != "budget", "precision": trainee.world.precision,
+        "tokens_per_word": job.tokens_per_word,
     }  # fmt: skip
     trainee.world.wait()
     made = recipe.family.module.write(trainee.model, run.path("model")) if trainee.world.first else []
