@@ -93,7 +93,7 @@ def test_what_is_missing_comes_with_the_line_that_brings_it(monkeypatch: pytest.
     assert packages.state == "no"
     assert packages.fix == "pip install 'nothing-such' 'pydantic >= 999'"
     extra = next(fact for fact in facts if fact.what == "extra")
-    assert extra.state == "look" and extra.fix == "pip install 'isogloss[serve]'"
+    assert extra.state == "look" and extra.fix == "pip install -c constraints.txt -e '.[serve]'"
     assert doctor._next(facts, None) == packages.fix
 
 

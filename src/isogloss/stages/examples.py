@@ -114,8 +114,7 @@ def visible(text: str) -> str:
     def one(character: str) -> str:
         if character == "\n":
             return "⏎"
-        hidden = unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Co", "Cs", "Cn") or character == "\u00a0"
-        return f"⟨U+{ord(character):04X}⟩" if hidden else character
+        return character if character.isprintable() else f"⟨U+{ord(character):04X}⟩"
 
     return "".join(map(one, text))
 
