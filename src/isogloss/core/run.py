@@ -145,8 +145,14 @@ class Run:
         cost[stage] = round(cost.get(stage, 0.0) + seconds, 3)
         files.write_json(self.path("cost.json"), cost)
 
+    def forget_cost(self, stage: str) -> None:
+        """Begin to count a stage anew: what it had made is replaced."""
+        cost = self.cost()
+        if cost.pop(stage, None) is not None:
+            files.write_json(self.path("cost.json"), cost)
+
     def cost(self) -> dict[str, float]:
-        """Seconds by stage, over all sittings."""
+        """Seconds by stage, over all sittings since the stage was begun."""
         path = self.path("cost.json")
         return files.read_own(path, _read_cost, "remove it and repeat the command") if path.is_file() else {}
 

@@ -138,6 +138,7 @@ def _redoing(run: Run, stages: Sequence[str], made: Recipe, again: bool) -> Iter
         if not again or stage not in stages or stage in begun:
             return False
         run.unstamp(stage)
+        run.forget_cost(stage)
         begun.append(stage)
         files.write_json(marker, {"asked": asked, "begun": begun})
         return True
