@@ -171,7 +171,8 @@ def _store(run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> 
         if again:
             for path in (folder, run.path("train.json"), run.path("steps.jsonl"), run.path("start")):
                 files.remove(path) if path.exists() else None
-        before = files.read_json(note) if note.is_file() else plain
+        begun = run.path("train.json").is_file() or any(folder.glob("step-*"))
+        before = files.read_json(note) if begun and note.is_file() else plain  # nothing begun, nothing to lose
         if before != plain:
             raise run.stale("train", run.changes(before, plain))
         files.write_json(note, plain)
