@@ -323,6 +323,11 @@ def _show_comparison(found: dict[str, Any]) -> None:
 # -- models -----------------------------------------------------------------------------------------------------
 
 
+def _model_place(run: str, runs: Path) -> Path:
+    """A path as it is given, else the run of that name."""
+    return Path(run) if Path(run).exists() or not (runs / run).is_dir() else runs / run
+
+
 @app.command()
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, a shelf (shelf/NAME), or a model folder.")],
@@ -343,7 +348,7 @@ def predict(
     from isogloss.stages import model
     from isogloss.stages.predict import predict_file
 
-    where = Path(run) if Path(run).exists() or not (runs / run).is_dir() else runs / run
+    where = _model_place(run, runs)
     loaded = model.load(where)
     screen = Screen()
     lines: list[str] = []
@@ -396,7 +401,7 @@ def export(
     """Write a transformers folder that from_pretrained reads."""
     from isogloss.stages import export as stage
 
-    where = Path(run) if Path(run).exists() or not (runs / run).is_dir() else runs / run
+    where = _model_place(run, runs)
     made = stage.export(where, folder)
     if as_json:
         _json({"path": str(made)})
