@@ -110,8 +110,10 @@ def load(kind: str, at: Path, *, model_folder: Path | None = None, **changes: An
 def start(at: Path, **changes: Any) -> Any:
     from isogloss.nn.model import Start
 
-    texts = [row["text"] for row in sentences(5)]
-    given: dict[str, Any] = {"labels": LABELS, "folder": at, "texts": lambda: texts, "locate": Path, "seed": 3}
+    import polars as pl
+
+    rows = pl.DataFrame(sentences(5))
+    given: dict[str, Any] = {"labels": LABELS, "folder": at, "rows": lambda: rows, "locate": Path, "seed": 3}
     return Start(**{**given, **changes})
 
 

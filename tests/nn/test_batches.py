@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
-from isogloss.nn.answer import TOKENS, by_length, logits
+from isogloss.nn.answer import TOKENS, by_length, outputs
 from isogloss.nn.batches import deal, token_ids
 
 
@@ -37,10 +37,10 @@ def test_batches_by_length_hold_every_row_once_and_few_tokens(lengths: list[int]
 def test_answers_come_in_order_and_do_not_depend_on_company(tmp_path: Path) -> None:
     model = tiny.load("modernbert", tmp_path)
     ids, _ = token_ids(model, [row["text"] for row in tiny.sentences(6)], 64)
-    together = logits(model, ids)
-    alone = np.concatenate([logits(model, [row]) for row in ids])
+    together = outputs(model, ids)
+    alone = np.concatenate([outputs(model, [row]) for row in ids])
     np.testing.assert_allclose(together, alone, atol=1e-5)
     model.train()
-    logits(model, ids[:2])
+    outputs(model, ids[:2])
     assert all(module.training for module in model.modules())  # the mode is as before
-    assert logits(model, []).shape == (0, 3)
+    assert outputs(model, []).shape == (0, 3)

@@ -18,6 +18,7 @@ import pytest
 import isogloss
 import tiny
 from isogloss.core import files
+from isogloss.core.answers import labelled
 from isogloss.core.errors import BudgetEnded, DataError, InputError, IsoglossError, StaleError
 from isogloss.stages.training import loop
 
@@ -362,7 +363,7 @@ def test_target_languages_reach_neither_training_nor_selection(tmp_path: Path, m
     # whoever brings one in by mistake meets an error, not a wrong score
     every = pl.DataFrame(tiny.sentences(4)).with_columns(group=pl.lit(None, pl.String))
     with pytest.raises(IsoglossError, match=r"swh_Latn.*reached model selection"):
-        loop.Supervisor(every, ["eng_Latn", "tha_Thai"], tiny.LABELS, "accuracy", None, None, None, 1)
+        loop.Supervisor(every, ["eng_Latn", "tha_Thai"], tiny.LABELS, "accuracy", None, labelled, None, None, 1)
     monkeypatch.setattr("isogloss.stages.train.pl.Expr.is_in", lambda self, other: pl.lit(True))
     with pytest.raises(IsoglossError, match=r"swh_Latn reached training"):
         tiny.train(made, tmp_path, again=True)
@@ -524,7 +525,7 @@ def test_noise_rolls_nothing_back() -> None:
 
     gold = (dev["label"] == "b").to_numpy().astype(int)
     right = rng.random(len(gold)) < 0.7
-    watch = loop.Supervisor(dev, langs, ["a", "b"], "accuracy", accuracy, None, Keep(drop_at_most=0.02), 1)
+    watch = loop.Supervisor(dev, langs, ["a", "b"], "accuracy", accuracy, labelled, None, Keep(drop_at_most=0.02), 1)
     fallen = 0
     for step in range(1, 11):
         now = np.where(rng.random(len(gold)) < 0.05, ~right, right)

@@ -83,10 +83,12 @@ def _use(value: Any) -> Any:
 
 Slot = Annotated[Use, BeforeValidator(_use)]
 
+BASELINES = ("majority", "floor_lang", "floor_pooled", "source", "untuned")
+
 # Columns that the corpus or the predictions have, so that a kept column cannot be called so.
 OWN_COLUMNS = frozenset(
     """id text label lang variety split source license group origin drop changed weight n_bytes
-    system pred probs confidence script family genus resource""".split()  # noqa: SIM905
+    system pred probs confidence rank script family genus resource""".split()  # noqa: SIM905
 )
 
 
@@ -243,9 +245,10 @@ class Evaluate(Section):
     )
     resamples: Annotated[int, Field(ge=200, le=100_000)] = Field(1000, description="bootstrap resamples")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
-    baselines: Annotated[list[Literal["majority", "floor_lang", "floor_pooled", "source", "untuned"]], Once] = Field(
-        ["majority", "floor_lang", "floor_pooled", "source", "untuned"],
-        description="systems beside the model; untuned: the model before training, where it has these labels already",
+    baselines: Annotated[list[Literal["majority", "floor_lang", "floor_pooled", "source", "untuned"]], Once] | None = Field(
+        None,
+        description="systems beside the model; untuned: the model before training, where it has these labels already; "
+        "default: all that the task knows",
     )
     source: Tag | None = Field(
         None, description="language of the source-only baseline; default: the one with most train rows"
@@ -353,6 +356,16 @@ class Recipe(Section):
                 asked = [*gate.every_lang, *gate.mean, *gate.worst, *gate.gap, *gate.beats.values()]
                 named += [metric for metric in asked if metric != "n"]
         return tuple(dict.fromkeys(named))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the task answers with labels."""
+        return bool(self.the_task.part.constant("LABELLED", True))
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Systems beside the model: those named, else all that the task knows."""
+        return tuple(_baselines(self) if self.evaluate.baselines is None else self.evaluate.baselines)
 
     @property
     def headline(self) -> str:
@@ -603,6 +616,12 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
 
     yield from bind(recipe.task, "tasks", ["task"])
     yield from bind(recipe.model, "families", ["model"])
+    try:
+        tasks = recipe.family.part.constant("TASKS", (recipe.task.use,))
+        if recipe.task.use not in tasks:
+            yield ["model"], f"the family '{recipe.model.use}' is for the task {' or '.join(tasks)}, not {recipe.task.use}"
+    except RecipeError:
+        pass  # said already, of the model
     yield from bind(recipe.train.mix, "mixes", ["train", "mix"])
     yield from _loop_problems(recipe)
     for i, slot in enumerate(recipe.data.steps):
@@ -614,22 +633,75 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
         if recipe.evaluate.source and recipe.evaluate.source not in recipe.langs:
             yield ["evaluate", "source"], f"{recipe.evaluate.source} is not among the recipe's langs"
     for i, metric in enumerate(recipe.evaluate.metrics or ()):
-        yield from _metric_problems(metric, ["evaluate", "metrics", i])
+        yield from _metric_problems(recipe, metric, ["evaluate", "metrics", i])
+    for i, system in enumerate(recipe.evaluate.baselines or ()):
+        yield from _baseline_problems(recipe, system, ["evaluate", "baselines", i])
+    if recipe.evaluate.source:
+        yield from _baseline_problems(recipe, "source", ["evaluate", "source"])
     facts = ["script", "family", "genus", "resource", "variety", "source", *recipe.data.keep]
     for i, name in enumerate(recipe.evaluate.slices):
         if name not in ("lang", *facts):
             words = f"'{name}' is neither a fact of languages nor in data.keep{nearest(name, facts)}"
             yield ["evaluate", "slices", i], words
     for i, gate in enumerate(recipe.gate):
-        yield from _gate_problems(gate, ["gate", i])
+        yield from _gate_problems(recipe, gate, ["gate", i])
 
 
-def _metric_problems(metric: str, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
+def _metric_problems(recipe: Recipe, metric: str, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
     try:
-        if metric not in parts.names("metrics"):
-            parts.load("metrics", metric)
+        problem = unfed(recipe, metric)
     except RecipeError as error:
-        yield path, str(error)
+        problem = str(error)
+    if problem:
+        yield path, problem
+
+
+def unfed(recipe: Recipe, metric: str) -> str | None:
+    """Why the recipe's task cannot feed a metric, in a sentence; None where it can.
+
+    A task gives what the metrics that it names read. Raises RecipeError where there is no such metric.
+    """
+    try:
+        task = recipe.the_task.part
+    except RecipeError:
+        task = None  # said already, of the task
+    own = task.constant("METRICS") if task else ()
+    if metric in own or (task is None and metric in parts.names("metrics")):
+        return None
+    part = parts.load("metrics", metric)
+    from isogloss.core import report
+
+    given = {column for name in own for column in report.reads(parts.load("metrics", name).module)}
+    lacking = [column for column in report.reads(part.module) if column not in given]
+    if task is None or not lacking:
+        return None
+    fit = [name for name in parts.names("metrics") if given.issuperset(report.reads(parts.load("metrics", name).module))]
+    return (
+        f"the metric '{metric}' reads {', '.join(lacking)}, and the answers of the task '{task.name}' have none"
+        + nearest(metric, fit)
+    )
+
+
+def _baselines(recipe: Recipe) -> tuple[str, ...]:
+    """The baselines that the task knows."""
+    return tuple(recipe.the_task.part.constant("BASELINES", BASELINES))
+
+
+def _baseline_problems(recipe: Recipe, system: str, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
+    try:
+        known = _baselines(recipe)
+    except RecipeError:
+        return  # said already, of the task
+    if system not in known:
+        yield path, f"the task '{recipe.task.use}' has no baseline '{system}'{nearest(system, known)}"
+
+
+def _labelled(recipe: Recipe) -> bool:
+    """Whether the task has labels; one that cannot be read is said elsewhere."""
+    try:
+        return recipe.labelled
+    except RecipeError:
+        return True
 
 
 def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
@@ -645,17 +717,19 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
                     ["train", key],
                     f"the family '{family.name}' fits itself, and has no use for options of the training loop",
                 )
+        if not _labelled(recipe):
+            yield ["model"], f"the family '{family.name}' learns labels, and the task '{recipe.task.use}' has none"
         return
     names = [slot.use for slot in recipe.train.methods]
     for i, slot in enumerate(recipe.train.methods):
         path: list[str | int] = ["train", "methods", i]
-        if not family.constant("BLOCKS"):
-            yield path, f"the family '{family.name}' has no blocks, which methods work on"
         try:
             bound = recipe.bound(slot, "methods")
         except RecipeError as error:
             yield ([*path, error.key] if error.key else path), str(error)
             continue
+        if bound.part.constant("BLOCKS", True) and not family.constant("BLOCKS"):
+            yield path, f"the family '{family.name}' has no blocks, which the method '{slot.use}' works on"
         for other in bound.part.constant("EXCLUDES", ()):
             if other in names:
                 yield path, f"the method '{slot.use}' cannot be combined with '{other}'"
@@ -663,7 +737,7 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
             yield path, f"the method '{slot.use}' stands twice"
 
 
-def _gate_problems(gate: GateSpec, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
+def _gate_problems(recipe: Recipe, gate: GateSpec, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
     conditions = {"every_lang": gate.every_lang, "mean": gate.mean, "worst": gate.worst, "gap": gate.gap}
     if not any((*conditions.values(), gate.beats)):
         yield path, f"the gate asks nothing; give it one of {', '.join([*conditions, 'beats'])}"
@@ -675,19 +749,19 @@ def _gate_problems(gate: GateSpec, path: list[str | int]) -> Iterator[tuple[list
             elif metric == "n" and table != "every_lang":
                 yield here, "n is asked of each language; write it in every_lang"
             elif gate.at == "promote" and metric != "n":
-                yield from _metric_problems(metric, here)
+                yield from _metric_problems(recipe, metric, here)
             try:
                 parse_condition(condition)
             except RecipeError as error:
                 yield here, str(error)
     for system, metric in gate.beats.items():
-        systems = ("majority", "floor_lang", "floor_pooled", "source", "untuned")
         if gate.at == "prepare":
             yield [*path, "beats"], "there is nothing to beat at prepare; use at = 'promote'"
-        elif system not in systems:
-            yield [*path, "beats", system], f"there is no baseline '{system}'{nearest(system, systems)}"
+        elif system not in BASELINES:
+            yield [*path, "beats", system], f"there is no baseline '{system}'{nearest(system, BASELINES)}"
         else:
-            yield from _metric_problems(metric, [*path, "beats", system])
+            yield from _baseline_problems(recipe, system, [*path, "beats", system])
+            yield from _metric_problems(recipe, metric, [*path, "beats", system])
 
 
 # -- places -----------------------------------------------------------------------------------------------------

@@ -17,25 +17,26 @@ if TYPE_CHECKING:
 TOKENS = 4096
 
 
-def logits(model: TextModel, ids: Sequence[Sequence[int]]) -> np.ndarray:
-    """Logits `(N, C)` float32 of encoded rows, in evaluation mode; the mode of the model is as before afterwards."""
-    out = np.zeros((len(ids), len(model.labels)), np.float32)
+def outputs(model: TextModel, ids: Sequence[Sequence[int]]) -> np.ndarray:
+    """Logits `(N, C)` or vectors `(N, D)`, float32, of encoded rows, in evaluation mode; the mode is as before afterwards."""
+    out = np.zeros((len(ids), model.n_outputs), np.float32)
     modes = {module: module.training for module in model.modules()}
     model.eval()
     with torch.inference_mode():
         for at in by_length([len(row) for row in ids]):
-            out[at] = model(**padded(model, [ids[i] for i in at])).logits.float().cpu().numpy()
+            given = model(**padded(model, [ids[i] for i in at]))
+            out[at] = (given if model.pooling else given.logits).float().cpu().numpy()
     for module, training in modes.items():
         module.training = training
     return out
 
 
-def by_length(lengths: Sequence[int]) -> list[np.ndarray]:
-    """Positions in batches of up to `TOKENS` tokens, longest first."""
+def by_length(lengths: Sequence[int], n_tokens: int = TOKENS) -> list[np.ndarray]:
+    """Positions in batches of up to `n_tokens` tokens, padding included, longest first."""
     batches, start = [], 0
     order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
     while start < len(order):
-        n = max(1, TOKENS // max(1, lengths[order[start]]))
+        n = max(1, n_tokens // max(1, lengths[order[start]]))
         batches.append(order[start : start + n])
         start += n
     return batches

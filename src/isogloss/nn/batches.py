@@ -95,14 +95,24 @@ class Feed:
         self.window, self.taken, self.n_windows = window, state["taken"], state["n_windows"]
 
 
-def deal(lengths: np.ndarray, rank: int, size: int, n_micro: int) -> list[np.ndarray]:
+def deal(
+    lengths: np.ndarray, rank: int, size: int, n_micro: int, ties: np.ndarray | None = None
+) -> list[np.ndarray]:
     """Places in the global batch that process `rank` of `size` computes, as exactly `n_micro` micro-batches.
 
     Rows go round robin by length, so that every process and every micro-batch has rows of like length; a micro-batch
-    may be empty when there are fewer rows than hands.
+    may be empty when there are fewer rows than hands. Rows of equal `ties (B,)` are not parted.
 
     >>> [part.tolist() for part in deal(np.array([5, 9, 7, 8]), rank=0, size=2, n_micro=2)]
     [[1], [2]]
+    >>> [part.tolist() for part in deal(np.array([5, 9, 7, 8]), 0, 2, 1, ties=np.array([4, 6, 6, 4]))]
+    [[1, 2]]
     """
-    order = np.argsort(-lengths, kind="stable")
-    return np.array_split(order[rank::size], n_micro)
+    if ties is None:
+        order = np.argsort(-lengths, kind="stable")
+        return np.array_split(order[rank::size], n_micro)
+    _, code = np.unique(ties, return_inverse=True)
+    longest = np.zeros(code.max(initial=-1) + 1, np.int64)
+    np.maximum.at(longest, code, lengths)
+    mine = np.argsort(-longest, kind="stable")[rank::size]
+    return [np.flatnonzero(np.isin(code, some)) for some in np.array_split(mine, n_micro)]

@@ -78,6 +78,13 @@ def dropped(x: torch.Tensor, p: float) -> torch.Tensor:
     return nn.functional.dropout(x, p) if draws is None else x * draws.kept(x, p)
 
 
+def kept_tokens(mask_BT: torch.Tensor, share: float) -> torch.Tensor:
+    """An attention mask with that share of the tokens taken out, by row; the first token always stays."""
+    stays = dropped(mask_BT.float().unsqueeze(-1), share).squeeze(-1) > 0
+    stays[:, 0] = True
+    return mask_BT * stays
+
+
 class RowDropout(nn.Module):
     """In place of nn.Dropout."""
 

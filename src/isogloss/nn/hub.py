@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from isogloss.core.errors import InputError, MissingError
 # What is fetched: never a pickle, never code.
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.bpe")
 SECONDS = 5.0
+PACKAGED = ("isogloss/mini",)
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,14 @@ class Found:
 
 
 def find(name: str, revision: str | None, folder: Path) -> Found:
-    """Find the model `name`: `folder` (the name as a path) when it exists, else the hub's, from its cache first.
+    """Find the model `name`: one of the package (`isogloss/mini`), `folder` (the name as a path) when it exists, else the
+    hub's, from its cache first.
 
     Raises MissingError when it is nowhere, InputError when the folder holds no model of safetensors.
     """
+    own = packaged(name)
+    if own is not None:
+        return Found(own)
     if folder.is_dir():
         return Found(_checked(folder, name))
     if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
@@ -40,6 +46,20 @@ def find(name: str, revision: str | None, folder: Path) -> Found:
         )
     snapshot = _cached(name, revision) or _fetched(name, revision)
     return Found(_checked(snapshot, name), snapshot.name)
+
+
+def packaged(name: str) -> Path | None:
+    """The folder of a model that the package carries; None for a name of another kind.
+
+    Raises MissingError for a name `isogloss/...` that the package does not have.
+    """
+    owner, _, short = name.partition("/")
+    if owner != "isogloss":
+        return None
+    folder = Path(str(resources.files("isogloss"))) / "assets" / short
+    if "/" in short or not (folder / "config.json").is_file():
+        raise MissingError(f"the package has no model '{name}'; it has {', '.join(PACKAGED)}")
+    return folder
 
 
 def _cached(name: str, revision: str | None) -> Path | None:

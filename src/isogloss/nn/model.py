@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+from isogloss.nn.pooling import pooled
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # Names under which configurations of transformers keep their dropouts.
 DROPOUTS = (
@@ -21,36 +26,48 @@ DROPOUTS = (
 class Start:
     """What a family needs to begin with, beside its knobs.
 
-    `texts` gives the train texts (a tokenizer may be trained on them); what is made from them is kept in `folder`, so
-    that a resumed run begins with the same. `loading` is what methods ask of `from_pretrained`. With `skeleton` the
-    weights are not read: the parameters are there to be counted, on the device "meta".
+    `rows` gives the train rows (`text, lang`): a tokenizer may be trained on them; what is made from them is kept in
+    `folder`, so that a resumed run begins with the same. `embeds`: a text is answered with a vector, not with a label.
+    `loading` is what methods ask of `from_pretrained`. With `skeleton` the weights are not read: the parameters are
+    there to be counted, on the device "meta".
     """
 
     labels: tuple[str, ...]
     folder: Path
-    texts: Callable[[], Sequence[str]]
+    rows: Callable[[], pl.DataFrame]
     locate: Callable[[str], Path]
     seed: int
     dropout: float | None = None
     loading: Mapping[str, Any] = field(default_factory=dict)
     skeleton: bool = False
+    embeds: bool = False
 
 
 class TextModel(nn.Module):
-    """`net`, a transformers model with its head, its `tokenizer`, and `labels` in the order of the logits.
+    """`net`, a transformers model with its `tokenizer`: with a head for `labels`, or with a `pooling` and none.
 
     `max_length`: tokens that it can read, special ones included; `facts`: what the card says of where it comes from.
     """
 
     def __init__(
-        self, net: Any, tokenizer: Any, labels: Sequence[str], max_length: int, facts: Mapping[str, Any]
-    ) -> None:
+        self, net: Any, tokenizer: Any, labels: Sequence[str], max_length: int, facts: Mapping[str, Any],
+        pooling: str | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.net, self.tokenizer = net, tokenizer
+        self.net, self.tokenizer, self.pooling = net, tokenizer, pooling
         self.labels, self.max_length, self.facts = tuple(labels), max_length, dict(facts)
 
     def forward(self, **inputs: torch.Tensor) -> Any:
-        return self.net(**inputs)
+        """What `net` gives; with a pooling, unit vectors `(B, D)` float32 of the texts."""
+        if self.pooling is None:
+            return self.net(**inputs)
+        states_BTD = self.net(**inputs).last_hidden_state
+        return nn.functional.normalize(pooled(states_BTD, inputs["attention_mask"], self.pooling), dim=-1)
+
+    @property
+    def n_outputs(self) -> int:
+        """How many numbers answer a text."""
+        return len(self.labels) if self.pooling is None else int(self.net.config.hidden_size)
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
-POOLINGS = ("mean", "cls", "max", "lasttoken", "mean_sqrt_len_tokens", "weightedmean")
+from isogloss.core import files
+
+FLAGS = {
+    "mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "max": "pooling_mode_max_tokens",
+    "lasttoken": "pooling_mode_lasttoken", "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
+    "weightedmean": "pooling_mode_weightedmean_tokens",
+}  # fmt: skip
+POOLINGS = tuple(FLAGS)
 
 
 def pooled(states_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str = "mean") -> torch.Tensor:
@@ -33,3 +42,26 @@ def pooled(states_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str = "mean") -
         weight = mask * torch.arange(1, mask.shape[1] + 1, device=states.device, dtype=states.dtype)[None, :, None]
         return (states * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
     raise ValueError(f"there is no pooling '{how}'; there is {', '.join(POOLINGS)}")
+
+
+def pooling_of(folder: Path) -> str:
+    """The pooling that a folder in the layout of sentence-transformers names; the mean, where it names none."""
+    path = folder / "1_Pooling" / "config.json"
+    value = files.read_json(path) if path.is_file() else {}
+    named = [how for how in POOLINGS if value.get(FLAGS[how])]
+    return str(value.get("pooling_mode") or (named[0] if len(named) == 1 else "mean"))
+
+
+def write_pooling(folder: Path, how: str, width: int, max_length: int) -> None:
+    """Write beside a transformers folder what sentence-transformers reads: modules, pooling, length, unit vectors."""
+    kind = "sentence_transformers.models."
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    files.write_json(
+        folder / "modules.json",
+        [{"idx": i, "name": str(i), "path": path, "type": kind + name} for i, (path, name) in enumerate(modules)],
+    )
+    flags = {flag: name == how for name, flag in FLAGS.items()}
+    for path, _ in modules[1:]:
+        (folder / path).mkdir(exist_ok=True)
+    files.write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": width, **flags})
+    files.write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})

@@ -13,7 +13,7 @@ import torch
 
 from isogloss.core.recipe import Bound
 from isogloss.nn import dropout
-from isogloss.nn.answer import logits
+from isogloss.nn.answer import outputs
 from isogloss.nn.batches import deal
 from isogloss.nn.blocks import rest_frozen
 from isogloss.nn.model import TextModel
@@ -37,11 +37,14 @@ class Stepped:
 
 
 class Trainee:
-    """A model with its optimizer. `rates` are factors of the learning rate by the name of the trained parameter."""
+    """A model with its optimizer. `rates` are factors of the learning rate by the name of the trained parameter.
+
+    `penalties` are functions of the step's number: scalars that are added to the loss of each unit.
+    """
 
     def __init__(
         self, model: TextModel, task: Bound, family: Any, rates: Mapping[str, float],
-        penalties: Sequence[Callable[[TextModel], torch.Tensor]], world: World, *,
+        penalties: Sequence[Callable[[int], torch.Tensor]], world: World, *,
         langs: Sequence[str], seed: int, accumulate: int, weight_decay: float, clip: float,
     ) -> None:  # fmt: skip
         self.model, self.task, self.family, self.world = model, task, family, world
@@ -80,7 +83,9 @@ class Trainee:
         rest_frozen(self.family.embeddings(self.model), self.family.blocks(self.model))
         n = len(self.langs)
         sums = np.zeros(4 * n + 2)
-        share = deal(np.array([len(row["ids"]) for row in rows]), self.world.rank, self.world.size, self.accumulate)
+        lengths = np.array([len(row["ids"]) for row in rows])
+        ties = np.array([row["group"] for row in rows]) if rows and "group" in rows[0] else None
+        share = deal(lengths, self.world.rank, self.world.size, self.accumulate, ties)
         for i, places in enumerate(share):
             last = i == len(share) - 1
             with contextlib.nullcontext() if last else self.world.accelerator.no_sync(self._called):
@@ -114,7 +119,7 @@ class Trainee:
         weight_B = torch.as_tensor(weights[at] * real, dtype=loss_B.dtype, device=loss_B.device)
         total = (loss_B * weight_B).sum()
         for penalty in self._penalties:
-            total = total + penalty(self.model) * (n_B * weight_B).sum()
+            total = total + penalty(number) * (n_B * weight_B).sum()
         self.world.accelerator.backward(total)
         if real:
             n = len(self.langs)
@@ -153,11 +158,11 @@ class Trainee:
     # -- answering ----------------------------------------------------------------------------------------------
 
     def answer(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Probabilities `(N, C)` of encoded rows, float64, the same on every process; each computes a part."""
+        """What the task decodes of encoded rows, `(N, C)` float64, the same on every process; each computes a part."""
         mine = np.arange(self.world.rank, len(rows), self.world.size)
-        out = np.zeros((len(rows), len(self.model.labels)))
+        out = np.zeros((len(rows), self.model.n_outputs))
         if len(mine):
-            out[mine] = self.task("decode", logits(self.model, [rows[i]["ids"] for i in mine]))
+            out[mine] = self.task("decode", outputs(self.model, [rows[i]["ids"] for i in mine]))
         return self.world.sum(out)
 
     # -- what a checkpoint holds --------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import polars as pl
 
 from isogloss.core import files, parts
 from isogloss.core import lang as lang_table
+from isogloss.core.answers import labelled
 from isogloss.core.errors import DataError, MissingError, PlaceError
 from isogloss.core.recipe import Recipe
 from isogloss.core.shelf import Shelf
@@ -52,9 +53,9 @@ class Model:
     def answer(self, frame: pl.DataFrame) -> pl.DataFrame:
         """`frame` with `pred`, `confidence` and `probs`, one row for each row."""
         if frame.is_empty():
-            return with_answers(frame, np.zeros((0, len(self.labels))), self.labels)
+            return labelled(frame, np.zeros((0, len(self.labels))), self.labels)
         probs = self.probabilities(self.rewrite(frame))
-        return with_answers(frame, probs, self.labels)
+        return labelled(frame, probs, self.labels)
 
     def predict(self, texts: Sequence[str], lang: str | Sequence[str] | None = None) -> list[str]:
         """The label of each text. `lang` is one language for all, or one for each; a model of one language needs none.
@@ -89,16 +90,6 @@ class Model:
             {"id": ids, "lang": langs, "text": list(texts)},
             schema={"id": pl.String, "lang": pl.String, "text": pl.String},
         )
-
-
-def with_answers(frame: pl.DataFrame, probs: np.ndarray, labels: Sequence[str]) -> pl.DataFrame:
-    """Add `pred`, `confidence` and `probs` `(N, C)` to rows."""
-    best = probs.argmax(axis=1) if len(probs) else np.zeros(0, int)
-    return frame.with_columns(
-        pl.Series("pred", [labels[i] for i in best], dtype=pl.String),
-        pl.Series("confidence", probs.max(axis=1) if len(probs) else [], dtype=pl.Float64),
-        pl.Series("probs", probs.tolist(), dtype=pl.List(pl.Float64)),
-    )
 
 
 def card(recipe: Recipe, labels: Sequence[str], langs: Sequence[str], **facts: Any) -> dict[str, Any]:

@@ -51,8 +51,6 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
     start = time.monotonic()
     rows = train_rows(recipe, run)
     labels = recipe.the_task("labels", rows)
-    if len(labels) < 2:
-        raise DataError(f"the train rows have one label only ({labels[0]!r}); a classifier needs two")
     try:
         if recipe.loops:
             if launched.size() > 1:
@@ -69,8 +67,9 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
     run.stamp("train", reads, [*made, run.path("model", model.CARD)], n_train=rows.height, trained_on=trained, **facts)
     seconds = time.monotonic() - start
     say.line(
-        f"train     {recipe.model.use} on {rows.height:,} rows in {len(trained)} languages, {len(labels)} labels, "
-        f"{seconds:.1f} s"
+        f"train     {recipe.model.use} on {rows.height:,} rows in {len(trained)} languages, "
+        + (f"{len(labels)} labels, " if labels else "")
+        + f"{seconds:.1f} s"
     )
 
 
@@ -103,7 +102,8 @@ def train_rows(recipe: Recipe, run: Run, split: str = "train") -> pl.DataFrame:
 
 def slim(rows: pl.DataFrame) -> pl.DataFrame:
     """What a mix sees of the train rows."""
-    return rows.select("id", "lang", "label", pl.col("text").str.len_bytes().alias("n_bytes"))
+    own = [name for name in ("label", "group") if name in rows.columns]
+    return rows.select("id", "lang", *own, pl.col("text").str.len_bytes().alias("n_bytes"))
 
 
 def mix_weights(mix: Bound, rows: pl.DataFrame, seed: int) -> np.ndarray:

@@ -100,6 +100,7 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
 
     from isogloss.nn import hub
     from isogloss.nn.model import TextModel, set_dropout
+    from isogloss.nn.pooling import pooling_of
 
     torch.manual_seed(start.seed)
     facts: dict[str, Any]
@@ -113,20 +114,22 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
             config, tokenizer = _config(folder), _tokenizer(folder)
         architecture(config)
         set_dropout(config, start.dropout)
-        config.id2label, config.label2id = (
-            dict(enumerate(start.labels)),
-            {label: i for i, label in enumerate(start.labels)},
-        )
-        config.num_labels = len(start.labels)
-        config.problem_type = "single_label_classification"
+        if not start.embeds:
+            config.id2label, config.label2id = (
+                dict(enumerate(start.labels)),
+                {label: i for i, label in enumerate(start.labels)},
+            )
+            config.num_labels = len(start.labels)
+            config.problem_type = "single_label_classification"
         try:
-            net = _net(config, folder, start.loading, start.skeleton)
+            net = _net(config, folder, start.loading, start.skeleton, head=not start.embeds)
         except (InputError, MemoryError):
             raise
         except Exception as error:
             said = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
             raise InputError(f"the model {name} cannot be read ({said}); is its folder whole?") from error
-    return TextModel(net, tokenizer, start.labels, _positions(config, tokenizer), facts)
+    pooling = (pooling_of(folder) if folder else "mean") if start.embeds else None
+    return TextModel(net, tokenizer, start.labels, _positions(config, tokenizer), facts, pooling)
 
 
 def source(
@@ -135,19 +138,22 @@ def source(
     """What the weights come from, to tell when it changed under finished work; None where nothing can be said."""
     from isogloss.nn import hub
 
-    folder = start.locate(name) if name else None
+    folder = (hub.packaged(name) or start.locate(name)) if name else None
     return {"files": hub.fingerprint(folder)} if folder is not None and folder.is_dir() else None
 
 
 def untuned(start: Start, *, name: str = "", revision: str | None = None, scratch: Scratch | None = None) -> Any:
-    """The model as it is before training, where its labels are `start.labels` in some order; None where they are not.
+    """The model as it is before training: of texts to vectors, or where its labels are `start.labels` in some order.
 
-    With `start.skeleton` only whether it answers with any labels: a head of its own, of more than one named label.
+    None where it cannot answer. With `start.skeleton` only whether it answers at all: a head of its own, of more than
+    one named label, where labels are asked.
     """
     from isogloss.nn import hub
 
     if scratch is not None:
         return None
+    if start.embeds:
+        return True if start.skeleton else _placed(load(start, name=name, revision=revision))
     folder = hub.find(name, revision, start.locate(name)).folder
     config = _config(folder)
     own = any(str(kind).endswith("ForSequenceClassification") for kind in config.architectures or ())
@@ -165,7 +171,7 @@ def _scratch(start: Start, scratch: Scratch) -> tuple[Any, Any]:
     tokenizer = (
         _tokenizer(folder)
         if (folder / "tokenizer.json").is_file()
-        else made.train_tokenizer(start.texts(), scratch.vocab, folder)
+        else made.train_tokenizer(start.rows()["text"].to_list(), scratch.vocab, folder)
     )
     return tokenizer, made.config(
         tokenizer, layers=scratch.layers, width=scratch.width, heads=scratch.heads, max_length=1024
@@ -210,15 +216,22 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def _net(
-    config: Any, folder: Path | None, loading: Mapping[str, Any], skeleton: bool, *, whole: bool = False
+    config: Any,
+    folder: Path | None,
+    loading: Mapping[str, Any],
+    skeleton: bool,
+    *,
+    whole: bool = False,
+    head: bool = True,
 ) -> nn.Module:
-    """The model with its head. A head may be new, unless it must be `whole`; what lies below it never may.
+    """The model, with its `head` or without. A head may be new, unless it must be `whole`; what lies below never may.
 
     Raises InputError when weights are missing or have another shape: training or answering would go on from noise.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification as Auto
+    from transformers import AutoModel, AutoModelForSequenceClassification
 
+    Auto: Any = AutoModelForSequenceClassification if head else AutoModel
     if skeleton:
         with torch.device("meta"):
             return Auto.from_config(config)
@@ -230,7 +243,10 @@ def _net(
     )  # fmt: skip
     lost = {*info["missing_keys"], *(key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"])}
     kind = architecture(config)
-    lost = {key for key in lost if whole or key.startswith((kind.blocks, *kind.below))}
+    if head:
+        lost = {key for key in lost if whole or key.startswith((kind.blocks, *kind.below))}
+    else:  # a pooler of the trunk may be new: its states are averaged without it
+        lost = {key for key in lost if not key.startswith("pooler.")}
     if lost:
         some = ", ".join(sorted(lost)[:2])
         raise InputError(
@@ -262,6 +278,10 @@ def blocks(model: TextModel) -> list[nn.Module]:
 
 
 def _reach(net: Any, path: str) -> Any:
+    """What stands at a path; a trunk without head is its own base model."""
+    first, _, below = path.partition(".")
+    if not hasattr(net, first) and first == net.base_model_prefix:
+        path = below
     for name in path.split("."):
         net = getattr(net, name, None)
     return net
@@ -298,6 +318,7 @@ def write(model: TextModel, folder: Path) -> list[Path]:
     from isogloss.nn import hub
     from isogloss.nn.adapters import merge
     from isogloss.nn.disk import whole_folder
+    from isogloss.nn.pooling import write_pooling
 
     merge(model)
     model.net.set_attn_implementation("eager" if not model.net._supports_sdpa else "sdpa")
@@ -305,35 +326,45 @@ def write(model: TextModel, folder: Path) -> list[Path]:
     with whole_folder(folder) as temporary, hub.quiet():
         model.net.save_pretrained(temporary)
         model.tokenizer.save_pretrained(temporary)
+        if model.pooling is not None:
+            write_pooling(temporary, model.pooling, model.n_outputs, model.max_length)
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def read(folder: Path) -> TextModel:
-    """Read a transformers folder with a classification head. Raises PlaceError when it is missing or damaged."""
-    import torch
-
+    """Read a transformers folder, with a classification head or a pooling. Raises PlaceError when it is damaged."""
     from isogloss.nn import hub
     from isogloss.nn.model import TextModel
+    from isogloss.nn.pooling import pooling_of
 
     with hub.quiet():
         try:
             config, tokenizer = _config(folder), _tokenizer(folder)
-            net = _net(config, folder, {}, skeleton=False, whole=True)
+            head = any(str(kind).endswith("ForSequenceClassification") for kind in config.architectures or ())
+            net = _net(config, folder, {}, skeleton=False, whole=True, head=head)
         except InputError as error:
             raise PlaceError(str(error)) from None
         except Exception as error:
             raise PlaceError(
                 f"the model in {folder} cannot be read ({type(error).__name__}: {str(error)[:160]})"
             ) from error
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    labels = [config.id2label[i] for i in range(config.num_labels)]
-    return TextModel(net.eval().to(device), tokenizer, labels, _positions(config, tokenizer), {})
+    labels = [config.id2label[i] for i in range(config.num_labels)] if head else []
+    pooling = None if head else pooling_of(folder)
+    return _placed(TextModel(net, tokenizer, labels, _positions(config, tokenizer), {}, pooling))
+
+
+def _placed(model: TextModel) -> TextModel:
+    """The model where it answers fastest, in evaluation mode."""
+    import torch
+
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def predict(model: TextModel, frame: pl.DataFrame) -> np.ndarray:
-    """Probabilities `(N, C)` of `text`, in the order of the labels."""
-    from isogloss.nn.answer import logits, probabilities
+    """Probabilities `(N, C)` of `text`, in the order of the labels; or unit vectors `(N, D)`, where there are none."""
+    from isogloss.nn.answer import outputs, probabilities
     from isogloss.nn.batches import token_ids
 
     ids, _ = token_ids(model, frame["text"].to_list(), model.max_length)
-    return probabilities(logits(model, ids))
+    answered = outputs(model, ids)
+    return answered if model.pooling else probabilities(answered)

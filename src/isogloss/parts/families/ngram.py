@@ -218,6 +218,47 @@ def _probabilities(linear: Linear, order: tuple[int, int], texts: list[str]) -> 
     return softmax(logits, axis=1)
 
 
+# -- without labels ---------------------------------------------------------------------------------------------
+
+# Columns that n-grams are hashed to: a vocabulary of many languages has millions, and need not be held.
+HASHES = 2**20
+CHUNK = 20_000
+
+
+def rarity(texts: Sequence[str]) -> np.ndarray:
+    """Inverse document frequency `(HASHES,)` of hashed n-grams, smoothed: one that no text has weighs most."""
+    import numpy as np
+
+    counts = np.zeros(HASHES)
+    for begin in range(0, len(texts), CHUNK):
+        counts += np.bincount(_hashed(texts[begin : begin + CHUNK]).indices, minlength=HASHES)
+    return (np.log((1 + len(texts)) / (1 + counts)) + 1).astype(np.float32)
+
+
+def vectors(texts: Sequence[str], rarity: np.ndarray) -> sp.csr_matrix:
+    """Unit tf-idf vectors `(N, HASHES)` of the n-grams that `fit` has by default; a blank text is zero."""
+    import numpy as np
+    from sklearn.preprocessing import normalize
+
+    x = _hashed(texts)
+    x.data = (1 + np.log(x.data)) * rarity[x.indices]
+    return normalize(x, copy=False)
+
+
+def _hashed(texts: Sequence[str]) -> sp.csr_matrix:
+    """Counts `(N, HASHES)` of hashed character n-grams inside words."""
+    import numpy as np
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    hashing = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(1, 5), n_features=HASHES, alternate_sign=False, norm=None, dtype=np.float32
+    )
+    return hashing.transform(texts)
+
+
+# -- on disk ----------------------------------------------------------------------------------------------------
+
+
 def write(model: Model, folder: Path) -> list[Path]:
     """Write `ngram.safetensors` (arrays) and `ngram.json` (labels, n-grams by language)."""
     import numpy as np

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # Those take out of training what this one puts in.
 EXCLUDES = ("freeze", "lora")
+# It works on a model without blocks, too.
+BLOCKS = False
 
 
 def apply(model: nn.Module, family: Any, param_groups: Mapping[str, float]) -> dict[str, float]:

@@ -24,6 +24,7 @@ def labels(train: pl.DataFrame, *, labels: tuple[str, ...] = ()) -> tuple[str, .
     """The label set, sorted: those given, else those that train rows have.
 
     A label that appears only in dev or test cannot be learned: it stays outside, counts as an error and is reported.
+    Raises DataError for one label.
 
     Knobs:
         labels: the allowed labels; a row with another one is set aside while reading. Empty: those of the train rows.
@@ -32,7 +33,12 @@ def labels(train: pl.DataFrame, *, labels: tuple[str, ...] = ()) -> tuple[str, .
     >>> labels(pl.DataFrame({"label": ["no", "yes", "no"]}))
     ('no', 'yes')
     """
-    return tuple(labels) or tuple(sorted(train["label"].unique().to_list()))
+    from isogloss.core.errors import DataError
+
+    found = tuple(labels) or tuple(sorted(train["label"].unique().to_list()))
+    if len(found) < 2:
+        raise DataError(f"the train rows have one label only ({found[0]!r}); a classifier needs two")
+    return found
 
 
 def encode(
@@ -76,3 +82,10 @@ def decode(logits: np.ndarray) -> np.ndarray:
     from isogloss.nn.answer import probabilities
 
     return probabilities(logits)
+
+
+def answers(frame: pl.DataFrame, outputs: np.ndarray, labels: Sequence[str]) -> pl.DataFrame:
+    """`frame` with `pred`, `confidence` and `probs`; `outputs (N, C)` are probabilities."""
+    from isogloss.core.answers import labelled
+
+    return labelled(frame, outputs, labels)

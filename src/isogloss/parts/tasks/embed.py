@@ -14,6 +14,7 @@ from pydantic import Field
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+    import scipy.sparse as sp
     import torch
     from torch import nn
 
@@ -110,17 +111,18 @@ def decode(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors, dtype=np.float64)
 
 
-def answers(frame: pl.DataFrame, outputs: np.ndarray, labels: Sequence[str]) -> pl.DataFrame:
+def answers(frame: pl.DataFrame, outputs: np.ndarray | sp.csr_matrix, labels: Sequence[str]) -> pl.DataFrame:
     """`frame` with what each row finds: `label` (its group), `pred` (the nearest group), `confidence` (the cosine), `rank`.
 
-    `outputs (N, D)` are unit vectors. Within each split, a row is compared with the centre of every group, made of the
+    `outputs (N, D)` are unit vectors, dense or sparse. Within each split, a row is compared with the centre of every group, made of the
     rows of that group in other languages. `rank` (from 1) is that of its own group, ties counted against it; null where
     the group has no row in another language, and such a row takes no part in scores.
     """
     import numpy as np
     import polars as pl
+    import scipy.sparse as sp
 
-    vectors = np.asarray(outputs, dtype=np.float32)
+    vectors = outputs.astype(np.float32) if sp.issparse(outputs) else np.asarray(outputs, dtype=np.float32)
     n = frame.height
     pred: list[str | None] = [None] * n
     rank: list[int | None] = [None] * n
@@ -131,23 +133,21 @@ def answers(frame: pl.DataFrame, outputs: np.ndarray, labels: Sequence[str]) -> 
     for split in sorted({s or "" for s in splits}):
         at = np.array([i for i in range(n) if (splits[i] or "") == split and groups[i] is not None], dtype=np.int64)
         names, code = np.unique(np.array([groups[i] for i in at.tolist()], dtype=object), return_inverse=True)
-        sums = np.zeros((len(names), vectors.shape[1]), np.float32)
-        np.add.at(sums, code, vectors[at])
-        counts = np.bincount(code, minlength=len(names))
+        of = sp.csr_matrix((np.ones(len(at), np.float32), (code, np.arange(len(at)))), (len(names), len(at)))
+        sums, counts = of @ vectors[at], np.bincount(code, minlength=len(names))
         for lang in sorted(set(langs[at])):
             own = np.flatnonzero(langs[at] == lang)
-            centres, others = sums.copy(), counts.copy()
-            np.subtract.at(centres, code[own], vectors[at[own]])
-            np.subtract.at(others, code[own], 1)
+            others = counts - np.bincount(code[own], minlength=len(names))
             known = np.flatnonzero(others > 0)
             if not len(known):
                 continue
-            centres = centres[known]
-            centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
+            centres = sums[known] - of[known][:, own] @ vectors[at[own]]
+            norms = np.maximum(np.sqrt(np.asarray(_squared(centres).sum(axis=1)).ravel()), 1e-12)
             place = np.full(len(names), -1)
             place[known] = np.arange(len(known))
             for part in np.array_split(own, max(1, -(-len(own) * len(known) // CELLS))):
                 cosines = vectors[at[part]] @ centres.T
+                cosines = (cosines.toarray() if sp.issparse(cosines) else cosines) / norms
                 best = cosines.argmax(1)
                 right = place[code[part]]
                 mine = cosines[np.arange(len(part)), np.maximum(right, 0)]
@@ -161,3 +161,7 @@ def answers(frame: pl.DataFrame, outputs: np.ndarray, labels: Sequence[str]) -> 
         pl.Series("confidence", near, dtype=pl.Float64),
         pl.Series("rank", rank, dtype=pl.Int32),
     )
+
+
+def _squared(matrix: Any) -> Any:
+    return matrix.multiply(matrix) if hasattr(matrix, "multiply") else matrix**2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from isogloss.core import files, parts
 from isogloss.core import lang as lang_table
 from isogloss.core.budget import Budget
 from isogloss.core.errors import BudgetEnded, DataError, InputError, IsoglossError, PlaceError
-from isogloss.core.recipe import Recipe, Train
+from isogloss.core.recipe import Bound, Recipe, Train
 from isogloss.core.run import Run
 from isogloss.core.say import Evaluated, Say
 from isogloss.core.weights import class_weights
@@ -141,7 +141,7 @@ def sources(recipe: Recipe) -> dict[str, Any]:
 
 def untrained(recipe: Recipe, labels: Sequence[str], *, skeleton: bool) -> Start:
     """What a family needs for its model as it is before training."""
-    return _start(recipe, Path(), labels, pl.DataFrame({"text": []}), skeleton=skeleton)
+    return _start(recipe, Path(), labels, pl.DataFrame(schema={"text": pl.String, "lang": pl.String}), skeleton=skeleton)
 
 
 # -- before the loop --------------------------------------------------------------------------------------------
@@ -185,8 +185,9 @@ def _start(recipe: Recipe, folder: Path, labels: Sequence[str], rows: pl.DataFra
     for method in recipe.methods:
         loading |= method("loading") if method.part.has("loading") else {}
     return Start(
-        tuple(labels), folder, lambda: rows["text"].to_list(), recipe.locate, recipe.seed,
+        tuple(labels), folder, lambda: rows.select("text", "lang"), recipe.locate, recipe.seed,
         dropout=recipe.train.dropout, loading=loading, skeleton=skeleton,
+        embeds=not recipe.the_task.part.constant("LABELLED", True),
     )  # fmt: skip
 
 
@@ -210,7 +211,8 @@ def _prepare(
 ) -> Job:
     """Read the model and the rows. What memory it takes is said before weights are read."""
     spec, task = recipe.train, recipe.the_task
-    rows = rows.filter(pl.col("label").is_in(labels))
+    if labels:
+        rows = rows.filter(pl.col("label").is_in(labels))
     langs = sorted(rows["lang"].unique().to_list())
     if spec.langs is not None and not set(langs) <= set(spec.langs):
         raise IsoglossError(
@@ -230,7 +232,7 @@ def _prepare(
     model, rates = _model(recipe, _start(recipe, run.path("start"), labels, rows, skeleton=False))
     # What training cuts, evaluation and serving cut too: the length is written with the tokenizer.
     model.max_length = min(model.max_length, task.knobs.get("max_length", model.max_length))
-    penalties = [partial(method, "penalty") for method in recipe.methods if method.part.has("penalty")]
+    penalties = _penalties(recipe, model, rows)
     trainee = Trainee(
         model, task, recipe.family.module, rates, penalties, world,
         langs=langs, seed=recipe.seed, accumulate=spec.accumulate, weight_decay=spec.weight_decay, clip=spec.clip,
@@ -246,11 +248,12 @@ def _prepare(
     _say_cut(rows["lang"].to_list(), encoded, say, log)
     metric = parts.load("metrics", recipe.headline).module
     watch = Supervisor(
-        dev.select("id", "lang", "group", "label"),
+        dev.select(pl.col("id", "lang", "group", "^label$")),
         langs,
         labels,
         recipe.headline,
         metric,
+        partial(task, "answers"),
         spec.stop,
         spec.keep,
         recipe.seed,
@@ -270,6 +273,17 @@ def _prepare(
         spec,
         _tokens_per_word(rows, encoded),
     )
+
+
+def _penalties(recipe: Recipe, model: TextModel, rows: pl.DataFrame) -> list[Callable[[int], torch.Tensor]]:
+    """What methods add to the loss, as functions of the step."""
+
+    def always(method: Bound) -> Callable[[int], torch.Tensor]:
+        return lambda step: torch.as_tensor(method("penalty", model))
+
+    found = [always(method) for method in recipe.methods if method.part.has("penalty")]
+    own = [method for method in recipe.methods if method.part.has("objective")]
+    return found + [method("objective", model, rows, seed=recipe.seed) for method in own]
 
 
 def _tokens_per_word(rows: pl.DataFrame, encoded: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -369,7 +383,7 @@ def _measure(job: Job, store: Checkpoints, budget: Budget) -> Measured:
     """Seconds of a step, an evaluation and a checkpoint, from steps that are taken and then undone."""
     world, spec = job.trainee.world, job.spec
     started = time.monotonic()
-    _save(job, store, 0, np.zeros((len(job.dev_encoded), len(job.watch.labels))), "", budget, world)
+    _save(job, store, 0, np.zeros((len(job.dev_encoded), job.trainee.model.n_outputs)), "", budget, world)
     save = time.monotonic() - started
     times: list[float] = []
     began, over = time.monotonic(), False

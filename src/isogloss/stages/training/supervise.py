@@ -6,7 +6,7 @@ when everything is over, and never here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,6 @@ from isogloss.core import gate, report
 from isogloss.core import lang as lang_table
 from isogloss.core.errors import IsoglossError
 from isogloss.core.recipe import Keep, Stop
-from isogloss.stages.model import with_answers
 
 # More languages than this are shown in groups.
 COLUMNS = 10
@@ -44,7 +43,8 @@ class Judged:
 class Supervisor:
     """The state of supervision; what `state()` gives is part of the checkpoint.
 
-    `dev` has the dev rows (`id, lang, group, label`) of the languages in `langs`, those that are trained on.
+    `dev` has the dev rows (`id, lang, group, label`) of the languages in `langs`, those that are trained on; `answers` is
+    the task's, what the model gives for them made into answers.
     Raises IsoglossError when a row of another language is among them.
     """
 
@@ -53,6 +53,7 @@ class Supervisor:
     labels: Sequence[str]
     name: str
     metric: Any
+    answers: Callable[[pl.DataFrame, np.ndarray, Sequence[str]], pl.DataFrame]
     stop: Stop | None
     keep: Keep | None
     seed: int
@@ -79,7 +80,7 @@ class Supervisor:
         if self.dev.is_empty():
             self.best_step = step
             return Judged({}, None, None, True, probs)
-        answers = with_answers(self.dev, probs, self.labels)
+        answers = self.answers(self.dev, probs, self.labels)
         by_lang = self._by_lang(answers)
         values = np.array(list(by_lang.values()))
         sums = report.aggregate(values, self.metric.BETTER) if len(values) else {}
@@ -113,7 +114,7 @@ class Supervisor:
         """Sentences about languages that are shown to have fallen below the best checkpoint by more than is allowed."""
         if self.keep is None or self.best_probs is None:
             return ()
-        before = with_answers(self.dev, self.best_probs, self.labels)
+        before = self.answers(self.dev, self.best_probs, self.labels)
         frame = report.paired(answers, before, self.metric, self.labels, name=self.name, seed=self.seed)
         verdict = gate.dropped(frame, self.keep.drop_at_most)
         return tuple(reason.text for reason in verdict.reasons if reason.outcome == "refused")

@@ -1,0 +1,32 @@
+"""Mean reciprocal rank: 1 for a row that finds its own content first, 1/2 at the second place, 1/3 at the third.
+
+Voorhees 1999 (TREC-8 question answering). Counts (N, 2): 1 / rank, rows. A row without `rank`, whose content is in no
+other language, does not count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isogloss.core.report import Floats, ratio, ranks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+BETTER = "higher"
+RANGE = (0.0, 1.0)
+VERSION = 1
+READS = ("rank",)
+
+
+def stats(rows: pl.DataFrame, labels: Sequence[str]) -> Floats:
+    rank, given = ranks(rows)
+    return np.column_stack([np.where(given, 1.0 / np.maximum(rank, 1), 0.0), given])
+
+
+def value(totals: Floats) -> Floats:
+    return ratio(totals[..., 0], totals[..., 1])
