@@ -20,7 +20,9 @@ import pytest
 import isogloss
 from places import Place, Said, command, make_place, shell
 
-WORDS = {"run", "prepare", "train", "evaluate", "report", "predict", "promote", "rollback", "ls"}
+WORDS = {
+    "run", "prepare", "train", "evaluate", "report", "predict", "promote", "rollback", "ls", "embed", "retrieve", "cluster",
+}  # fmt: skip
 HEAVY = ("torch", "transformers", "polars", "pydantic", "numpy", "sklearn", "pyarrow")
 
 
@@ -30,14 +32,17 @@ def imported(code: str) -> list[str]:
 
 
 def test_help_and_import_are_light() -> None:
-    assert imported("import isogloss; isogloss.run, isogloss.load") == []
+    assert (
+        imported("import isogloss; isogloss.run, isogloss.load, isogloss.embed, isogloss.retrieve, isogloss.cluster")
+        == []
+    )
     for arguments in (["--help"], *([word, "--help"] for word in sorted(WORDS))):
         found = imported(f"from isogloss.cli import _guarded; _guarded({arguments!r})")
         assert set(found) <= {"pydantic"}, "typer imports pydantic itself; we import nothing"
 
 
 def test_the_public_surface(cli: Callable[..., Said]) -> None:
-    assert set(isogloss.__all__) >= {"__version__", "load", "run"}
+    assert set(isogloss.__all__) >= {"__version__", "cluster", "embed", "load", "retrieve", "run"}
     assert all(hasattr(isogloss, name) for name in isogloss.__all__)
     listed = {line.split()[0] for line in cli("--help").out.splitlines() if line.startswith("  ") and line.strip()}
     assert listed >= WORDS

@@ -108,13 +108,59 @@ def load(kind: str, at: Path, *, model_folder: Path | None = None, **changes: An
 
 
 def start(at: Path, **changes: Any) -> Any:
-    from isogloss.nn.model import Start
-
     import polars as pl
+
+    from isogloss.nn.model import Start
 
     rows = pl.DataFrame(sentences(5))
     given: dict[str, Any] = {"labels": LABELS, "folder": at, "rows": lambda: rows, "locate": Path, "seed": 3}
     return Start(**{**given, **changes})
+
+
+# -- encoders that give vectors ---------------------------------------------------------------------------------
+
+
+@cache
+def sentence_folder(width: int = 32, max_length: int = 128) -> Path:
+    """The layout of paraphrase-multilingual-MiniLM-L12-v2 with random weights: a BERT trunk with a tokenizer of the
+    XLM-R kind, mean pooling, 128 tokens."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from isogloss.core import files
+    from isogloss.nn.hub import quiet
+
+    pieces = tokenizer()
+    torch.manual_seed(1)
+    path = Path(tempfile.mkdtemp(dir=_place())) / "sentences"
+    net = BertModel(
+        BertConfig(
+            vocab_size=len(pieces),
+            hidden_size=width,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            intermediate_size=48,
+            max_position_embeddings=512,
+            pad_token_id=pieces.pad_token_id,
+        )
+    )
+    for p in net.parameters():
+        if p.ndim > 1:
+            p.data.mul_(5)
+    with quiet():
+        net.save_pretrained(path)
+    pieces.save_pretrained(path)
+    kind = "sentence_transformers.models."
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    files.write_json(
+        path / "modules.json",
+        [{"idx": i, "name": str(i), "path": at, "type": kind + name} for i, (at, name) in enumerate(modules)],
+    )
+    flags = {"cls_token": False, "mean_tokens": True, "max_tokens": False, "mean_sqrt_len_tokens": False}
+    pooling = {"word_embedding_dimension": width, **{f"pooling_mode_{name}": on for name, on in flags.items()}}
+    files.write_json(path / "1_Pooling" / "config.json", pooling)
+    files.write_json(path / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+    return path
 
 
 # -- whole runs -------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@
 
 REF has one row a language: iso639_3, name, glottocode, family, genus, lat, lon, scripts_glotscript,
 scripts_linguameta, speakers_est, wals_id. Names, endonyms, macrolanguages and likely scripts come from
-langcodes and language-data; what is written by hand is below, so that it can be read and mended.
+langcodes and language-data, coordinates that REF lacks from the data of urielplus (pip install "isogloss[typology]";
+read, never imported); what is written by hand is below, so that it can be read and mended.
 """
 
 # ruff: noqa: SIM905 - long lists of codes are easier to read and mend as text
@@ -12,6 +13,8 @@ langcodes and language-data; what is written by hand is below, so that it can be
 from __future__ import annotations
 
 import argparse
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +27,15 @@ NOTICE = """\
 # NOTICE. Facts about languages, with their sources.
 # Names of families, coordinates, glottocodes: Glottolog (Hammarstroem, Forkel, Haspelmath, Bank), CC-BY 4.0.
 # Genera: WALS Online (Dryer, Haspelmath), CC-BY 4.0; where WALS lacks the language, its nearest relative's, by hand.
+# Coordinates and glottocodes that it lacks, standard languages and dialects: Glottolog in the edition of URIEL+ (Khan,
+# Shipton et al. 2025), CC-BY-SA 4.0; of a macrolanguage, those of its usual member.
 # Speakers and scripts: LinguaMeta (Ritchie et al. 2024), CC-BY-SA 4.0. Scripts: GlotScript (Kargaran et al. 2024), MIT.
+# Speakers that it lacks: Unicode CLDR, of the code that CLDR writes the language with (sw for swh, ar for arb).
 # Names, endonyms, macrolanguages, likely scripts: Unicode CLDR and the IANA registry through langcodes and
 # language-data, MIT.
-# Resource classes: after Joshi et al. 2020, entered by hand from memory and a second-hand list, not checked against
-# the paper's own lang2tax file. Spaces and digits: by script, by hand after CLDR.
+# Resource classes: after Joshi et al. 2020, entered by hand; 3 to 5 agree with the lists in URIEL+ (5 is its high, 3
+# and 4 its medium; lat is 3 here and low there), 0 to 2 are not checked against the paper's own file.
+# Spaces and digits: by script, by hand after CLDR.
 # An empty cell is unknown. The first row of a language is its usual script. `codes` are read as this row.
 # Made by tools/make_languages.py; mend that file, not this one."""
 
@@ -127,8 +134,9 @@ LIKE = {
     "lir": "pcm",
 }  # fmt: skip
 
-# Classes after Joshi et al. 2020, from memory and a second-hand list of them, not from the paper's lang2tax file:
-# 3 to 5 are widely quoted, 2 and below are less sure. A language without a class here stays unknown.
+# Classes after Joshi et al. 2020, from memory and a second-hand list of them, not from the paper's lang2tax file: 5 is
+# URIEL+'s list of high-resource languages and 3 with 4 its medium (but for lat, which it has as low), 2 and below are
+# less sure. A language without a class here stays unknown.
 RESOURCE = {
     "5": "eng spa deu jpn fra arb zho",
     "4": "por ita nld rus pol ces swe tur fin hun pes hin vie kor cat eus hrv srp",
@@ -140,6 +148,10 @@ RESOURCE = {
     "sun tat tel tgk tpi tso tuk twi uig ydd",
     "0": "sin wbp",
 }
+
+# What Glottolog knows and the map of codes in URIEL+ lacks; members that stand for a macrolanguage.
+GLOTTOCODES = {"cnr": "mont1282", "srd": "sard1257"}
+PLACE_OF = {"kon": "kng", "hmn": "mww"}
 
 RTL = set(
     """Arab Hebr Syrc Syrn Syre Syrj Thaa Nkoo Adlm Rohg Mend Samr Mand Aran Yezi Hung Khar Orkh Phnx Armi Avst
@@ -190,6 +202,38 @@ def scripts_of(row: dict[str, Any]) -> list[str]:
     return [script for script in dict.fromkeys([first, *more]) if f"{code}_{script}" not in elsewhere]
 
 
+@cache
+def glottolog() -> tuple[dict[str, str], dict[str, tuple[float, float]]]:
+    """URIEL+'s edition of Glottolog: the glottocode of a code, and latitude and longitude by glottocode."""
+    spec = find_spec("urielplus")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit('needs urielplus: pip install "isogloss[typology]"')
+    folder = Path(spec.submodule_search_locations[0]) / "database" / "urielplus_csvs"
+    of = pl.read_csv(folder / "uriel_glottocode_map.csv", infer_schema=False).drop_nulls()
+    tree = pl.read_csv(folder / "lang_fam_geo.csv", infer_schema=False).select("language_id", "latitude", "longitude")
+    places = {code: (float(lat), (float(lon) + 180) % 360 - 180) for code, lat, lon in tree.drop_nulls().iter_rows()}
+    return dict(of.rows()), places
+
+
+def place(code: str, facts: dict[str, Any]) -> tuple[str | None, float | None, float | None]:
+    """Glottocode, latitude and longitude of a language."""
+    glottocode, lat, lon = facts["glottocode"], facts["lat"], facts["lon"]
+    if lat is None:
+        of, places = glottolog()
+        other = glottocode or GLOTTOCODES.get(code) or of.get(code)
+        lat, lon = places.get(other or of.get(PLACE_OF.get(code, "")) or "", (None, None))
+        glottocode = other
+    return glottocode, None if lat is None else round(lat, 3), None if lon is None else round(lon, 3)
+
+
+def speakers(code: str, given: int | None) -> int | None:
+    """The number given, else CLDR's of the code that it writes the language with."""
+    if given is not None:
+        return given
+    cldrs = (short(code), cldr.NORMALIZED_MACROLANGUAGES.get(short(code), "und"))
+    return next((n for name in cldrs if (n := Language.get(name).speaking_population())), None)
+
+
 def plain(name: str) -> str:
     for extra in (" (individual language)", " (macrolanguage)", " (International Auxiliary Language Association)"):
         name = name.replace(extra, "")
@@ -215,6 +259,7 @@ def rows_of(row: dict[str, Any], by_code: dict[str, dict[str, Any]]) -> list[dic
     family = "" if family == "Bookkeeping" else family
     genus = facts["genus"] or like.get("genus") or {"Turkic": "Turkic", "Dravidian": "Dravidian"}.get(family, "")
     scripts = scripts_of(row)
+    glottocode, latitude, longitude = place(code, facts)
     out = []
     for script in scripts:
         says_script = len(scripts) > 1 and (code in TWO_SCRIPTS or script != scripts[0])
@@ -231,14 +276,14 @@ def rows_of(row: dict[str, Any], by_code: dict[str, dict[str, Any]]) -> list[dic
                 "direction": "rtl" if script in RTL else "ttb" if script in DOWN else "ltr",
                 "family": family,
                 "genus": genus,
-                "latitude": None if facts["lat"] is None else round(facts["lat"], 3),
-                "longitude": None if facts["lon"] is None else round(facts["lon"], 3),
-                "speakers": row["speakers_est"],
+                "latitude": latitude,
+                "longitude": longitude,
+                "speakers": speakers(code, row["speakers_est"]),
                 "resource": next((k for k, codes in RESOURCE.items() if code in codes.split()), ""),
                 "macrolanguage": long(cldr.MACROLANGUAGES.get(short(code), "")),
                 "spaces": "" if script in SPACES_UNKNOWN else int(script not in NO_SPACES),
                 "digits": digits,
-                "glottocode": facts["glottocode"],
+                "glottocode": glottocode,
                 "bcp47": bcp47,
                 "codes": CODES.get(f"{code}_{script}", ""),
             }

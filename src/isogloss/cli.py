@@ -202,9 +202,12 @@ def _show(summary: dict[str, Any]) -> None:
         interval(mean.get("model")),
         *(value(mean.get(name)) for name in others),
     ]
-    _print(f"\n{summary['metric']} on test, worst language first\n")
+    among = f" among {summary['among']}" if "among" in summary else ""
+    _print(f"\n{summary['metric']} on test{among}, worst language first\n")
     for line in _columns([header, *rows, foot], _width()):
         _print(line)
+    if summary.get("unscored"):
+        _print(f"({summary['unscored']:,} rows say what no other language has, and are not scored)")
     if len(shown) < len(langs):
         _print(f"... and {len(langs) - len(shown)} more languages, all of them better, in the report")
     words = {
@@ -320,6 +323,36 @@ def _show_comparison(found: dict[str, Any]) -> None:
         _print()
 
 
+@app.command("few-shot")
+def few_shot(
+    recipe: Target,
+    shots: Annotated[
+        str, typer.Option("--shots", metavar="N,N,...", help="Rows of each target language; 0 is zero-shot, or 'all'.")
+    ] = "0,10,50,all",
+    draws: Annotated[int, typer.Option("--draws", metavar="D", help="Draws of each number of rows.")] = 3,
+    sets: Sets = None,
+    runs: Runs = Path("runs"),
+    again: Again = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe with few rows of the target languages: a curve by language."""
+    import textwrap
+
+    from isogloss.stages import few_shot as stage
+
+    found = stage.few_shot(recipe, shots=shots, draws=draws, sets=sets or (), runs=runs, again=again, say=Screen())
+    if as_json:
+        _json(found)
+        return
+    _print(f"\n{found['metric']} on test by target rows, worst language first\n")
+    for line in _columns(stage.screen(found), _width()):
+        _print(line)
+    _print()
+    for line in textwrap.wrap(" ".join(stage.legend(found)), _width()):
+        _print(line)
+    _print(f"\nreport: {Path(found['folder']) / 'few-shot.md'}")
+
+
 # -- models -----------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +422,152 @@ def predict(
         _json(documents)
     if n_rejected and not any("error" not in d for d in documents):
         raise typer.Exit(2)
+
+
+Encoder = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="isogloss/mini, a folder, a run or shelf, or a hub name.")
+]
+Revision = Annotated[str | None, typer.Option("--revision", metavar="REV", help="Revision of a hub name.")]
+TextColumn = Annotated[str, typer.Option("--text", metavar="COLUMN", help="The column with the text.")]
+Prompt = Annotated[
+    str | None,
+    typer.Option("--prompt", metavar="TEXT", help="Stands before every text; or the name of a prompt of the model."),
+]
+
+
+@app.command()
+def embed(
+    given: Annotated[
+        Path, typer.Option("--in", metavar="FILE", help="Text, JSONL, CSV, TSV or Parquet; - is standard input.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the vectors go, as .npy.")],
+    model: Encoder = "isogloss/mini",
+    revision: Revision = None,
+    prompt: Prompt = None,
+    text: TextColumn = "text",
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Texts of any language to unit vectors."""
+    from isogloss.stages import embed as stage
+
+    made = stage.embed_file(
+        given, out, model=_encoder(model, runs), revision=revision, prompt=prompt, text=text, say=Screen()
+    )
+    if as_json:
+        _json(made)
+    else:
+        _print(
+            f"wrote {out}: {made['n']:,} unit vectors of {made['dimension']} dimensions "
+            f"({made['model']}, {made['pooling']} pooling); what they are is in {stage.facts_path(out)}"
+        )
+
+
+@app.command()
+def retrieve(
+    docs: Annotated[Path, typer.Option("--docs", metavar="FILE", help="The documents, of any languages.")],
+    queries: Annotated[
+        Path | None,
+        typer.Option("--queries", metavar="FILE", help="The queries; default: each document for the others."),
+    ] = None,
+    model: Encoder = "isogloss/mini",
+    revision: Revision = None,
+    top: Annotated[int, typer.Option("--top", metavar="K", help="Hits of a query.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the hits as JSONL, a query a line.")
+    ] = None,
+    doc_vectors: Annotated[
+        Path | None, typer.Option("--doc-vectors", metavar="FILE", help="Vectors of the documents (.npy).")
+    ] = None,
+    query_vectors: Annotated[
+        Path | None, typer.Option("--query-vectors", metavar="FILE", help="Vectors of the queries (.npy).")
+    ] = None,
+    doc_prompt: Annotated[
+        str | None,
+        typer.Option("--doc-prompt", metavar="TEXT", help="Before every document; default: the model's own."),
+    ] = None,
+    query_prompt: Annotated[
+        str | None, typer.Option("--query-prompt", metavar="TEXT", help="Before every query; default: the model's own.")
+    ] = None,
+    text: TextColumn = "text",
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Search documents of all languages; recall by language pair."""
+    from isogloss.stages import retrieve as stage
+
+    screen = Screen()
+    found = stage.retrieve_files(
+        docs, queries, model=_encoder(model, runs), revision=revision, top=top, text=text, doc_vectors=doc_vectors,
+        query_vectors=query_vectors, doc_prompt=doc_prompt, query_prompt=query_prompt, say=screen,
+    )  # fmt: skip
+    document = found.document()
+    if out:
+        stage.write_hits(out, found)
+        screen.line(f"retrieve  the hits of {found.queries.rows.height:,} queries in {out}")
+    elif found.pairs is None:  # nothing is measured, so the hits are the result
+        document["hits"] = found.hits()
+    if as_json:
+        _json(document)
+    elif found.pairs is not None:
+        for line in stage.lines(found, _columns, _width()):
+            _print(line)
+    else:
+        for hit in document.get("hits", ()):
+            _print(json.dumps(hit, ensure_ascii=False))
+
+
+@app.command()
+def cluster(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Text, JSONL, CSV, TSV or Parquet; one row a text.")],
+    clusters: Annotated[
+        int | None, typer.Option("--clusters", metavar="K", help="How many; default: as many as are found.")
+    ] = None,
+    smallest: Annotated[
+        int, typer.Option("--smallest", metavar="N", help="Rows of the smallest cluster that is found.")
+    ] = 5,
+    centre: Annotated[
+        bool, typer.Option("--centre", help="Take the mean of each language out first: clusters by content.")
+    ] = False,
+    model: Encoder = "isogloss/mini",
+    revision: Revision = None,
+    vectors: Annotated[
+        Path | None, typer.Option("--vectors", metavar="FILE", help="Vectors of the rows (.npy).")
+    ] = None,
+    prompt: Prompt = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write id, lang, cluster and distance as JSONL.")
+    ] = None,
+    show: Annotated[int, typer.Option("--show", metavar="N", help="Print N texts of each cluster.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of k-means.")] = 0,
+    text: TextColumn = "text",
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Cluster texts of many languages by content."""
+    from isogloss.stages import cluster as stage
+
+    screen = Screen()
+    found = stage.cluster_file(
+        file, model=_encoder(model, runs), revision=revision, clusters=clusters, smallest=smallest, centre=centre,
+        prompt=prompt, text=text, vectors=vectors, seed=seed, say=screen,
+    )  # fmt: skip
+    if out:
+        stage.write_rows(out, found)
+        screen.line(f"cluster   the clusters of {found.rows.height:,} rows in {out}")
+    if as_json:
+        document = found.document()
+        for row in document["clusters"] if show else ():
+            row["examples"] = found.examples(row["cluster"], show)
+        _json(document)
+        return
+    for line in stage.lines(found, _columns, _width(), show):
+        _print(line)
+
+
+def _encoder(name: str, runs: Path) -> str:
+    """A name as it is given, else the run of that name."""
+    return str(runs / name) if not Path(name).exists() and (runs / name).is_dir() else name
 
 
 @app.command()
@@ -469,6 +648,101 @@ def ls(
             _columns([[str(v) for v in row.values()] for row in rows], _width() - 2, text_last=True) if rows else ()
         ):
             _print("  " + line)
+
+
+@app.command()
+def languages(
+    tag: Annotated[
+        str | None,
+        typer.Argument(metavar="[TAG]", help="A language: a tag, a code, or a name; default: the whole table."),
+    ] = None,
+    near: Annotated[
+        int | None, typer.Option("--near", metavar="N", min=0, help="How many neighbours to show; default: 10.")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="KIND", help="A distance, e.g. qwals or genetic; default: all of them."),
+    ] = None,
+    family: Annotated[str | None, typer.Option("--family", help="Only this family or genus.")] = None,
+    script: Annotated[str | None, typer.Option("--script", help="Only this script, e.g. Ethi.")] = None,
+    resource: Annotated[
+        str | None, typer.Option("--resource", metavar="CLASS", help="Only this resource class, 0 to 5.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is known of a language, and which lie near it."""
+    import textwrap
+
+    from isogloss.core.errors import InputError
+    from isogloss.stages import languages as stage
+
+    among = stage.rows(family=family, script=script, resource=resource)
+    if tag is None:
+        if near is not None or by is not None:
+            raise InputError("--near and --by need a language, e.g. isogloss languages amh_Ethi --near 5")
+        if as_json:
+            _json({"languages": [stage.row_document(row) for row in among]})
+            return
+        for line in _columns(stage.table_lines(among), _width()):
+            _print(line)
+        return
+    found = stage.languages(
+        tag, near=10 if near is None else near, by=stage.ALL if by is None else by, among=among, say=Screen()
+    )
+    if as_json:
+        _json(found.document())
+        return
+    for line in stage.lines(found, _width()):
+        _print(line)
+    if found.why_none:
+        for line in ("", *textwrap.wrap(f"no neighbours: {found.why_none}", _width())):
+            _print(line)
+    elif found.near:
+        head, rows = stage.near_head(found, _width()), _columns(stage.near_rows(found), _width())
+        reasons = [line for each in found.near for line in stage.reasons_lines(each, _width())]
+        for line in ("", *head, "", *rows, "", *reasons):
+            _print(line)
+
+
+@app.command(name="sources")
+def which_source(
+    targets: Annotated[str, typer.Option("--targets", metavar="CODES", help="Languages to serve, with commas between.")],
+    task: Annotated[str, typer.Option("--task", help="classify, sentiment, intent, tag, ner, nli, qa, parse, ...")] = "classify",
+    candidates: Annotated[
+        str | None,
+        typer.Option("--candidates", metavar="CODES", help="Languages to train from; default: resource classes 3 to 5."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="RECIPE|FILE", help="Texts with their languages; their words and sizes count too."),
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", help="What will be trained: ngram, encoder, static; default: the recipe's, or not known."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which language to train from: sources ranked for each target."""
+    from isogloss.stages import sources as stage
+
+    found = stage.answer(
+        task,
+        stage.codes(targets, "targets") or [],
+        stage.codes(candidates, "candidates"),
+        data=data,
+        family=family,
+        say=Screen(),
+    )
+    if as_json:
+        _json(found.document())
+        return
+    for ranking in found.rankings:
+        _print("\n" + stage.head(ranking) + "\n")
+        for line in _columns(stage.rows(ranking), _width(), text_last=True):
+            _print(line)
+        _print()
+        for line in stage.prose(ranking, found.sampled, _width()):
+            _print(line)
 
 
 # -- your data, the recipe, this machine -------------------------------------------------------------------------

@@ -224,5 +224,5 @@ def test_a_rank_below_one_is_refused() -> None:
     from isogloss.core.errors import DataError
 
     module = importlib.import_module(f"{folder.__name__}.recall_at_5")
-    with pytest.raises(DataError, match="ranks begin at 1"):
+    with pytest.raises(DataError, match="ranks begin at 1; did training diverge"):
         module.stats(pl.DataFrame({"rank": [1, 0]}), ())

@@ -322,3 +322,25 @@ def test_frozen() -> None:
     with pytest.raises(Exception, match="frozen"):
         made.seed = 4  # type: ignore[misc]
     assert isinstance(made, Recipe)
+
+
+@pytest.mark.parametrize("name", ["isogloss/mini", "FacebookAI/xlm-roberta-base", "./my-model", "/models/x"])
+def test_a_model_with_a_slash_is_an_encoder(name: str) -> None:
+    value = {**GOOD, "model": name}
+    assert recipe.build(value).model == recipe.build({**GOOD, "model": {"use": "encoder", "name": name}}).model
+    made = recipe.build(value, sets=["model.revision=main"]) if name[0] not in "./" else recipe.build(value)
+    assert made.model.knobs["name"] == name
+    assert recipe.build(GOOD, sets=[f"model={name}"]).model.use == "encoder"
+
+
+def test_a_model_of_the_package_that_there_is_not(tmp_path: Path) -> None:
+    text = tomli_w.dumps({"name": "x", "model": "isogloss/mimi", "data": {"raw": ["a.jsonl"]}})
+    error = wrong(text, tmp_path)
+    assert (
+        str(error)
+        == f"{tmp_path / 'r.toml'}:2: model: the package has no model 'isogloss/mimi'; did you mean 'isogloss/mini'?"
+    )
+    assert error.exit_code == 2
+    code = f"import sys; from isogloss.cli import _guarded; _guarded(['run', {str(tmp_path / 'r.toml')!r}]); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.strip() == "False"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import browser as chromium
 import pytest
-from page_runs import LABELS, TEXTS, Made, make, rows, write
+from page_runs import LABELS, TEXTS, Made, make, make_tied, rows, write
 
 from isogloss.core import lang as lang_table
 from isogloss.stages.report import write_report
@@ -28,6 +28,19 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
     (made["a"].run.folder / "steps.jsonl").write_text("\n".join([*lines, '{"step": 30, "by_l']), encoding="utf-8")
     write_report(*made["a"].pair)
     return made
+
+
+@pytest.fixture(scope="session")
+def tied(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A run without labels, whose texts are HTML; two English test rows have no translation."""
+    folder = tmp_path_factory.mktemp("tied")
+    found = list(rows(list(TEXTS), LABELS, {"train": 30, "dev": 12, "test": 24}))
+    alone = [
+        {"id": f"alone-{i}", "lang": "eng_Latn", "split": "test", "group": f"alone-{i}", "text": f"nobody else {i}"}
+        for i in range(2)
+    ]
+    kept = [{name: value for name, value in row.items() if name != "label"} for row in found]
+    return make_tied(folder, write(folder / "data.jsonl", iter([*kept, *alone])), list(TEXTS))
 
 
 @pytest.fixture(scope="session")

@@ -50,11 +50,11 @@ def first_numbers(cells: list[str]) -> list[float]:
     return [float(cell.split()[0].replace("−", "-").replace(",", "")) for cell in cells]
 
 
-@pytest.fixture(params=["few", pytest.param("wide", marks=pytest.mark.slow), "pair"])
+@pytest.fixture(params=["few", pytest.param("wide", marks=pytest.mark.slow), "pair", "tied"])
 def file(request: pytest.FixtureRequest) -> Path:
-    if request.param == "wide":
-        wide: Made = request.getfixturevalue("wide")
-        return wide.run.folder / "report.html"
+    if request.param in ("wide", "tied"):
+        alone: Made = request.getfixturevalue(request.param)
+        return alone.run.folder / "report.html"
     few: dict[str, Made] = request.getfixturevalue("few")
     if request.param == "pair":
         return page.write_pair(few["a"].pair, few["b"].pair)
@@ -100,6 +100,21 @@ def test_sorts_by_click(browser: Browser, few: dict[str, Made]) -> None:
     assert names == sorted(names)
     assert browser.run("document.querySelectorAll('#by-language [aria-sort]').length") == 1
     assert "Sorted by language, ascending" in browser.run("document.getElementById('status').textContent")
+    assert browser.errors == []
+
+
+def test_ranks_sort_by_click_and_are_drawn(browser: Browser, tied: Made) -> None:
+    browser.open(tied.run.folder / "report.html")
+    browser.run("document.querySelector('#ranks thead th:nth-child(3) button').click()")
+    n_candidates = [int(cell) for cell in column(browser, "ranks", 2)]
+    assert n_candidates == sorted(n_candidates) and len(set(n_candidates)) == 2
+    assert browser.run("document.querySelector('#ranks th.drawn button')") is None
+    widths = browser.run(
+        "[...document.querySelectorAll('#ranks tbody tr')]"
+        ".map(r => [...r.querySelectorAll('.stack i')].reduce((s, i) => s + i.getBoundingClientRect().width, 0)"
+        " / r.querySelector('.stack').getBoundingClientRect().width)"
+    )
+    assert len(widths) == 4 and all(0.8 < share <= 1.001 for share in widths)
     assert browser.errors == []
 
 

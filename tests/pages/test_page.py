@@ -59,7 +59,7 @@ def text_of(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
 
-@pytest.fixture(params=["few", pytest.param("wide", marks=pytest.mark.slow), "pair"])
+@pytest.fixture(params=["few", pytest.param("wide", marks=pytest.mark.slow), "pair", "tied"])
 def html(request: pytest.FixtureRequest) -> str:
     if request.param == "pair":
         few: dict[str, Made] = request.getfixturevalue("few")
@@ -67,8 +67,8 @@ def html(request: pytest.FixtureRequest) -> str:
     if request.param == "few":
         few = request.getfixturevalue("few")
         return few["a"].html
-    wide: Made = request.getfixturevalue("wide")
-    return wide.html
+    alone: Made = request.getfixturevalue(request.param)
+    return alone.html
 
 
 def test_the_page_is_whole(html: str) -> None:
@@ -201,6 +201,25 @@ def test_what_a_report_must_say(few: dict[str, Made]) -> None:
     ):
         assert words in text, words
     assert text.index(page.verdict(page.Facts(*few["a"].pair))["first"]) < text.index("By language, the worst first")
+
+
+def test_a_run_without_labels_has_no_part_about_labels(tied: Made) -> None:
+    """What is looked for, among how many, and what is not scored; nothing of labels, and no hole where it was."""
+    html, text = tied.html, text_of(tied.html)
+    ids = re.findall(r'<section id="(\w+)"', html)
+    parts = ["languages", "map", "baselines", "slices", "found", "lengths", "curves", "fit", "data", "made"]
+    assert ids == ["verdict", *parts]
+    for word in ("label", "majority", "macro_f1", "Confusion", "Consistency", "Fairness", "None", "nan"):
+        assert word not in text, word
+    assert "24 to 26 candidates" in text and "2 of 98 test rows say what no other language has" in text
+    assert "2 in eng_Latn" in text and "character n-grams" in text
+    found = page.found(page.Facts(*tied.pair))
+    for row in found["rows"]:
+        assert sum(band["n"] for band in row["bands"]) == row["n_ranked"] == 24
+        assert sum(band["share"] for band in row["bands"]) == pytest.approx(1)
+        assert row["n_candidates"] == (24 if row["tag"] == "eng_Latn" else 26)
+    assert found["misses"] and all(miss["rank"] > 1 and miss["found"]["text"] for miss in found["misses"])
+    assert "<script>window" not in html
 
 
 def test_n_stands_beside_every_score(few: dict[str, Made]) -> None:

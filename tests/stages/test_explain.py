@@ -190,9 +190,9 @@ def test_the_generator_writes_checks_and_names_what_is_stale(tmp_path: Path) -> 
     subprocess.run(tool, check=True, capture_output=True)
     assert subprocess.run([*tool, "--check"], capture_output=True).returncode == 0
     for command in app.registered_commands:
-        assert command.callback and f"## {command.callback.__name__}\n" in (tmp_path / "ref" / "cli.md").read_text(
-            "utf-8"
-        )
+        assert command.callback and f"## {command.name or command.callback.__name__}\n" in (
+            tmp_path / "ref" / "cli.md"
+        ).read_text("utf-8")
     (tmp_path / "ref" / "recipe.md").write_text("old", "utf-8")
     said = subprocess.run([*tool, "--check"], capture_output=True, text=True)
     assert said.returncode == 1 and "recipe.md stale" in said.stderr

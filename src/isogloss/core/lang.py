@@ -91,6 +91,11 @@ def table() -> Mapping[str, Lang]:
     return _read()[0]
 
 
+def codes() -> Mapping[str, str]:
+    """Return the tag that a code is read as: tags, bare codes, and the other codes of a row."""
+    return _read()[1]
+
+
 @lru_cache(maxsize=4096)
 def facts(tag: str) -> Lang:
     """Return the row of a tag; outside the table, what its language and its script tell, and "unknown" elsewhere.

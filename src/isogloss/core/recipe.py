@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -83,7 +83,16 @@ def _use(value: Any) -> Any:
 
 Slot = Annotated[Use, BeforeValidator(_use)]
 
-BASELINES = ("majority", "floor_lang", "floor_pooled", "source", "untuned")
+
+def _model(value: Any) -> Any:
+    """A name with a slash is that of an encoder, `isogloss/mini`; one without is a family's."""
+    return {"use": "encoder", "name": value} if isinstance(value, str) and "/" in value else _use(value)
+
+
+Model = Annotated[Use, BeforeValidator(_model)]
+
+Baseline = Literal["majority", "floor_lang", "floor_pooled", "source", "untuned"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 # Columns that the corpus or the predictions have, so that a kept column cannot be called so.
 OWN_COLUMNS = frozenset(
@@ -184,11 +193,26 @@ class Keep(Section):
     )
 
 
+class Shots(Section):
+    """Rows drawn of the train rows of each language that `train.langs` does not name."""
+
+    rows: Annotated[int, Field(ge=1)] = Field(description="rows of each language, by class and content")
+    draw: Annotated[int, Field(ge=0)] = Field(
+        0, description="which draw; of the same draw more rows hold the fewer, whatever their number"
+    )
+
+
 class Train(Section):
-    """How the model is trained. `langs`, `mix` and `weights` are for every family; the rest is for the training loop."""
+    """How the model is trained. `langs`, `shots`, `mix` and `weights` are for every family; the rest is for the training loop."""
 
     langs: Annotated[list[Tag], Field(min_length=1)] | None = Field(
         None, description="languages whose train rows are used; the others are only scored (zero-shot). Default: all"
+    )
+    shots: Shots | None = Field(
+        None,
+        description="few-shot: so many train rows of every language that train.langs does not name are learned from too, "
+        "and none of its dev rows, e.g. {rows = 50, draw = 0}",
+        exclude_if=lambda value: value is None,
     )
     mix: Slot = Field(Use(use="natural"), description="in what proportion languages are seen")
     weights: Literal["none", "global", "by_lang"] = Field(
@@ -231,7 +255,7 @@ class Train(Section):
 
 
 # Keys of [train] that only the training loop reads.
-LOOP_KEYS = tuple(name for name in Train.model_fields if name not in ("langs", "mix", "weights"))
+LOOP_KEYS = tuple(name for name in Train.model_fields if name not in ("langs", "shots", "mix", "weights"))
 
 
 class Evaluate(Section):
@@ -245,7 +269,7 @@ class Evaluate(Section):
     )
     resamples: Annotated[int, Field(ge=200, le=100_000)] = Field(1000, description="bootstrap resamples")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="confidence of the intervals")
-    baselines: Annotated[list[Literal["majority", "floor_lang", "floor_pooled", "source", "untuned"]], Once] | None = Field(
+    baselines: Annotated[list[Baseline], Once] | None = Field(
         None,
         description="systems beside the model; untuned: the model before training, where it has these labels already; "
         "default: all that the task knows",
@@ -286,7 +310,10 @@ class Recipe(Section):
         "all", description="the languages of the project, or 'all' that the data has"
     )
     task: Slot = Field(Use(use="classify"), description="what is learned")
-    model: Slot = Field(description="model family and its knobs")
+    model: Model = Field(
+        description="model family and its knobs; a string with a slash is an encoder's name, "
+        "of the package ('isogloss/mini'), of the hub, or a folder ('./my-model')"
+    )
     seed: Annotated[int, Field(ge=0)] = Field(17, description="seed of everything random")
     data: Data
     train: Train = Train()  # type: ignore[call-arg]
@@ -526,7 +553,8 @@ def _override(data: dict[str, Any], item: str) -> str:
         at: Any = _index(name, place, item) if isinstance(place, list) else name
         inner = place[at] if isinstance(place, list) else place.get(at)
         if isinstance(inner, str):  # `mix = "temperature"` and --set train.mix.tau=0.3
-            inner = {"path" if above[max(depth - 1, 0)] == "raw" else "use": inner}
+            listed = above[max(depth - 1, 0)] == "raw"
+            inner = {"path": inner} if listed else _model(inner) if name == "model" else {"use": inner}
         place[at] = inner if isinstance(inner, dict | list) else {}
         place = place[at]
     place[_index(last, place, item) if isinstance(place, list) else last] = _set_value(sound(raw.strip()))
@@ -619,17 +647,26 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
     try:
         tasks = recipe.family.part.constant("TASKS", (recipe.task.use,))
         if recipe.task.use not in tasks:
-            yield ["model"], f"the family '{recipe.model.use}' is for the task {' or '.join(tasks)}, not {recipe.task.use}"
+            yield (
+                ["model"],
+                f"the family '{recipe.model.use}' is for the task {' or '.join(tasks)}, not {recipe.task.use}",
+            )
     except RecipeError:
         pass  # said already, of the model
     yield from bind(recipe.train.mix, "mixes", ["train", "mix"])
     yield from _loop_problems(recipe)
+    if recipe.train.weights != "none" and not _labelled(recipe):
+        yield ["train", "weights"], f"the task '{recipe.task.use}' has no classes to weigh; leave it 'none'"
     for i, slot in enumerate(recipe.data.steps):
         yield from bind(slot, "steps", ["data", "steps", i])
+    if recipe.train.shots and recipe.train.langs is None:
+        yield ["train", "shots"], "are rows of the languages that train.langs does not name; give train.langs"
     if isinstance(recipe.langs, list):
         for tag in recipe.train.langs or ():
             if tag not in recipe.langs:
                 yield ["train", "langs"], f"{tag} is not among the recipe's langs"
+        if recipe.train.shots and set(recipe.langs) <= set(recipe.train.langs or ()):
+            yield ["train", "shots"], "train.langs names every language of the recipe, so there is none to draw rows of"
         if recipe.evaluate.source and recipe.evaluate.source not in recipe.langs:
             yield ["evaluate", "source"], f"{recipe.evaluate.source} is not among the recipe's langs"
     for i, metric in enumerate(recipe.evaluate.metrics or ()):
@@ -659,27 +696,37 @@ def _metric_problems(recipe: Recipe, metric: str, path: list[str | int]) -> Iter
 def unfed(recipe: Recipe, metric: str) -> str | None:
     """Why the recipe's task cannot feed a metric, in a sentence; None where it can.
 
-    A task gives what the metrics that it names read. Raises RecipeError where there is no such metric.
+    Raises RecipeError where there is no such metric.
     """
     try:
         task = recipe.the_task.part
     except RecipeError:
         task = None  # said already, of the task
-    own = task.constant("METRICS") if task else ()
-    if metric in own or (task is None and metric in parts.names("metrics")):
+    if task is None:
+        if metric not in parts.names("metrics"):
+            parts.load("metrics", metric)
         return None
-    part = parts.load("metrics", metric)
+    needed = lacking(task, metric)
+    if not needed:
+        return None
+    listed = " and ".join(filter(None, [", ".join(needed[:-1]), needed[-1]]))
+    known = nearest(metric, [name for name in parts.names("metrics") if not lacking(task, name)])
+    return f"the metric '{metric}' needs answers with {listed}, which the task '{task.name}' does not give{known}"
+
+
+def lacking(task: parts.Part, metric: str) -> list[str]:
+    """The columns that a metric reads and a task does not give: a task gives what the metrics that it names read.
+
+    Raises RecipeError where there is no such metric.
+    """
+    own = task.constant("METRICS")
+    if metric in own:  # nothing need be imported
+        return []
+    asked = parts.load("metrics", metric)
     from isogloss.core import report
 
     given = {column for name in own for column in report.reads(parts.load("metrics", name).module)}
-    lacking = [column for column in report.reads(part.module) if column not in given]
-    if task is None or not lacking:
-        return None
-    fit = [name for name in parts.names("metrics") if given.issuperset(report.reads(parts.load("metrics", name).module))]
-    return (
-        f"the metric '{metric}' reads {', '.join(lacking)}, and the answers of the task '{task.name}' have none"
-        + nearest(metric, fit)
-    )
+    return [column for column in report.reads(asked.module) if column not in given]
 
 
 def _baselines(recipe: Recipe) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ Where the range is infinite there is no such bound: the interval is null for few
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from statistics import NormalDist
@@ -82,6 +82,15 @@ class Metric(Protocol):
     value: Callable[..., Any]  # (..., K) -> (...)
 
 
+READS = ("label", "pred", "probs")
+"""Columns of predictions that a metric reads beside `id, lang, group`, where it has no `READS` of its own."""
+
+
+def reads(metric: Any) -> tuple[str, ...]:
+    """The columns that a metric reads beside `id, lang, group`."""
+    return tuple(getattr(metric, "READS", READS))
+
+
 # --- what metrics share -------------------------------------------------------------------------------------------
 
 
@@ -114,6 +123,21 @@ def probabilities(rows: pl.DataFrame, labels: Sequence[str]) -> tuple[Floats, ND
     if not ((flat >= -1e-6) & (flat <= 1 + 1e-6)).all():  # also catches NaN
         raise DataError("a prediction has a probability that is not a number from 0 to 1; did training diverge?")
     values[given] = np.clip(flat, 0.0, 1.0)
+    return values, given
+
+
+def ranks(rows: pl.DataFrame) -> tuple[Ints, NDArray[np.bool_]]:
+    """Read the column `rank`, from 1: values (N,), and which rows have one (N,); a row without has 0.
+
+    Raises DataError for a rank below 1.
+
+    >>> ranks(pl.DataFrame({"rank": [1, None, 7]}))[0].tolist()
+    [1, 0, 7]
+    """
+    values = rows["rank"].cast(pl.Int64).fill_null(0).to_numpy()
+    given = rows["rank"].is_not_null().to_numpy()
+    if (values[given] < 1).any():
+        raise DataError(f"a prediction has the rank {values[given].min()}, and ranks begin at 1; did training diverge?")
     return values, given
 
 
@@ -311,15 +335,16 @@ def signature(
     data_hash: str = "",
 ) -> str:
     """Say everything a value depends on beside the system, as sacrebleu does; unequal signatures are not compared."""
-    parts = (name, f"v{metric.VERSION}", f"labels:{n_labels}", f"units:{units}", f"boot:{resamples}")
+    parts = [name, f"v{metric.VERSION}", *([f"labels:{n_labels}"] if n_labels else [])]
+    parts += [f"units:{units}", f"boot:{resamples}"]
     return "|".join((*parts, f"conf:{confidence:g}", f"seed:{seed}", f"data:{data_hash or '-'}"))
 
 
 class _Rows:
     """Predictions sorted by id, with the number of each row's unit."""
 
-    def __init__(self, predictions: pl.DataFrame, slices: Sequence[str]) -> None:
-        for column in ("id", "lang", "group", "label", "pred", "probs", *slices):
+    def __init__(self, predictions: pl.DataFrame, slices: Sequence[str], read: Iterable[str]) -> None:
+        for column in ("id", "lang", "group", *read, *slices):
             if column not in predictions.columns:
                 raise DataError(f"the predictions have no column '{column}'{nearest(column, predictions.columns)}")
         self.frame = frame = predictions.sort("id")
@@ -362,15 +387,16 @@ def score(
 ) -> pl.DataFrame:
     """Score one system: every metric by every slice, and `by="all"` with the keys `mean`, `worst` and `gap`.
 
-    `predictions` has the columns `id, lang, group, label, pred, probs` and every column that `slices` names; a slice
-    pools its rows. `all` sums up languages without weights (see `aggregate`); for its intervals the units are resampled
-    together, so that content which languages share moves all of them; units of one language are resampled inside it.
+    `predictions` has the columns `id, lang, group`, what the metrics read (`label, pred, probs`, or their `READS`) and
+    every column that `slices` names; a slice pools its rows. `all` sums up languages without weights (see `aggregate`);
+    for its intervals the units are resampled together, so that content which languages share moves all of them; units
+    of one language are resampled inside it.
     `n` is the number of rows that count for the metric: those whose counts are not all zero. A value that is undefined
     (or the gap of one language) is null with n 0. Gives a frame of SCORES_SCHEMA.
 
     Raises DataError when a column is missing or an id repeats.
     """
-    rows = _Rows(predictions, ("lang", *slices))
+    rows = _Rows(predictions, ("lang", *slices), dict.fromkeys(c for metric in metrics.values() for c in reads(metric)))
     out: list[tuple[Any, ...]] = []
     with _one_thread():
         for name, metric in metrics.items():
@@ -539,11 +565,13 @@ def paired(
     Metrics that look at several rows (consistency) see only the rows that both systems have. Gives PAIRED_SCHEMA.
     Raises DataError when the two disagree about the gold label, the language or the group of a row.
     """
-    left, right = _Rows(a, (by,)), _Rows(b, (by,))
+    read = reads(metric)
+    left, right = _Rows(a, (by,), read), _Rows(b, (by,), read)
     common = pl.DataFrame({"id": left.frame["id"]}).join(right.frame.select("id"), on="id", how="semi")
-    one = _Rows(left.frame.join(common, on="id", how="semi"), (by,))
-    two = _Rows(right.frame.join(common, on="id", how="semi"), (by,))
-    for column in ("label", "lang", "group", by):
+    one = _Rows(left.frame.join(common, on="id", how="semi"), (by,), read)
+    two = _Rows(right.frame.join(common, on="id", how="semi"), (by,), read)
+    gold = ("label",) if "label" in one.frame.columns and "label" in two.frame.columns else ()
+    for column in (*gold, "lang", "group", by):
         unequal = one.frame[column].ne_missing(two.frame[column])
         if unequal.any():
             row = one.frame.filter(unequal)["id"][0]

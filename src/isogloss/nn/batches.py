@@ -95,9 +95,7 @@ class Feed:
         self.window, self.taken, self.n_windows = window, state["taken"], state["n_windows"]
 
 
-def deal(
-    lengths: np.ndarray, rank: int, size: int, n_micro: int, ties: np.ndarray | None = None
-) -> list[np.ndarray]:
+def deal(lengths: np.ndarray, rank: int, size: int, n_micro: int, ties: np.ndarray | None = None) -> list[np.ndarray]:
     """Places in the global batch that process `rank` of `size` computes, as exactly `n_micro` micro-batches.
 
     Rows go round robin by length, so that every process and every micro-batch has rows of like length; a micro-batch

@@ -64,6 +64,8 @@ class Layout:
     above: tuple[nn.Module, ...] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
+    others: tuple[Path, ...] = ()
+    """Folders of the modules beside the transformer."""
 
 
 class Embedder:
@@ -91,10 +93,10 @@ class Embedder:
         Raises MissingError when it is nowhere, InputError when it is no encoder that can be read.
         """
         place = locate(name)
-        whole = place.is_dir() and (place / MODULES).is_file()  # its transformer may lie in a folder of its own
-        found = hub.Found(place) if whole else hub.find(name, revision, place)
-        layout = _layout(found.folder) if (found.folder / MODULES).is_file() else Layout(found.folder)
+        # the transformer of a whole sentence-transformers folder may lie in a folder of its own
+        found = hub.Found(place) if (place / MODULES).is_file() else hub.find(name, revision, place)
         own = (found.folder / MODULES).is_file()
+        layout = _layout(found.folder) if own else Layout(found.folder)
         with hub.quiet():
             model = _read(layout, own)
         return cls(name, found, layout, model)
@@ -106,7 +108,8 @@ class Embedder:
     @cached_property
     def digest(self) -> str:
         """One digest of every file that the vectors depend on, 16 hex digits."""
-        wanted = [p for p in self.folder.rglob("*") if p.is_file() and any(p.match(glob) for glob in hub.PATTERNS)]
+        places = dict.fromkeys((self.folder, self._layout.folder, *self._layout.others))
+        wanted = {path for place in places for glob in hub.PATTERNS for path in place.glob(glob)}
         return files.digest_of({p.relative_to(self.folder).as_posix(): files.digest(p) for p in wanted})
 
     @property
@@ -235,7 +238,7 @@ def _layout(folder: Path) -> Layout:
         raise InputError(f"{more} has no prompt '{default}', its default{nearest(str(default), prompts)}")
     return Layout(
         paths[0], poolings, with_prompt, own.get("max_seq_length"), bool(own.get("do_lower_case")),
-        tuple(ABOVE[kind](path) for kind, path in zip(kinds[2:], paths[2:], strict=True)), prompts, default,
+        tuple(ABOVE[kind](path) for kind, path in zip(kinds[2:], paths[2:], strict=True)), prompts, default, tuple(paths[1:]),
     )  # fmt: skip
 
 
@@ -339,7 +342,7 @@ def _read(layout: Layout, own: bool) -> TextModel:
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     folder = layout.folder
-    hub.find(str(folder), None, folder)  # refuses a folder without safetensors
+    hub.find(str(folder.absolute()), None, folder)  # refuses a folder without safetensors
     try:
         config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         _refuse_decoder(folder, config, own)
@@ -353,7 +356,7 @@ def _read(layout: Layout, own: bool) -> TextModel:
     except Exception as error:
         said = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise InputError(f"the encoder in {folder} cannot be read ({said})") from error
-    both = hasattr(net, "decoder") and hasattr(net, "encoder") and config.is_encoder_decoder
+    both = hasattr(net, "decoder") and hasattr(net, "encoder")
     unused = ("pooler.", "decoder.") if both else ("pooler.",)
     lost = {*info["missing_keys"], *(key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"])}
     lost = {key for key in lost if not key.startswith(unused)}

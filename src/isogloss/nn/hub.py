@@ -57,8 +57,12 @@ def packaged(name: str) -> Path | None:
     if owner != "isogloss":
         return None
     folder = Path(str(resources.files("isogloss"))) / "assets" / short
-    if "/" in short or not (folder / "config.json").is_file():
+    if name not in PACKAGED:
         raise MissingError(f"the package has no model '{name}'; it has {', '.join(PACKAGED)}")
+    if not (folder / "config.json").is_file():
+        raise MissingError(
+            f"'{name}' is not in this installation: {folder} has no config.json; install the package anew"
+        )
     return folder
 
 

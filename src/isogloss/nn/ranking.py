@@ -17,6 +17,6 @@ def ranking(vectors_BD: torch.Tensor, group_B: torch.Tensor, scale: float) -> tu
     unit = torch.nn.functional.normalize
     cosines_BG = vectors_BD @ unit(sums_GD, dim=-1).T
     others_B = (vectors_BD * unit(sums_GD[code_B] - vectors_BD, dim=-1)).sum(-1)
-    cosines_BG = cosines_BG.scatter(1, code_B[:, None], others_B[:, None])
+    cosines_BG = cosines_BG.scatter(1, code_B[:, None], others_B[:, None].to(cosines_BG.dtype))
     tied_B = (counts_B > 1).to(vectors_BD.dtype)
     return torch.nn.functional.cross_entropy(cosines_BG * scale, code_B, reduction="none") * tied_B, tied_B

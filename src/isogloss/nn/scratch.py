@@ -51,7 +51,7 @@ def train_unigram(rows: pl.DataFrame, n_pieces: int, folder: Path) -> Any:
 
     Texts are read in NFKC, in lower case, with decimal digits of any script as ASCII; bytes stand in for what no piece
     covers. Kudo 2018; the trainer is SentencePiece's. Scores are rounded to two decimals, which halves the file.
-    Raises DataError when the rows have too little text for so many pieces.
+    Little text gives fewer pieces. Raises DataError when there is too little for any, or `n_pieces` is below the bytes.
     """
     import sentencepiece
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -67,7 +67,7 @@ def train_unigram(rows: pl.DataFrame, n_pieces: int, folder: Path) -> Any:
             model_type="unigram", vocab_size=n_pieces, byte_fallback=True, character_coverage=0.9999,
             normalization_rule_name="identity", max_sentence_length=100_000, num_threads=2, minloglevel=2,
             bos_id=0, pad_id=1, eos_id=2, unk_id=3, user_defined_symbols=["<mask>"], split_digits=True,
-            max_sentencepiece_length=16, hard_vocab_limit=True,
+            max_sentencepiece_length=16, hard_vocab_limit=False,
         )  # fmt: skip
     except RuntimeError as error:
         said = str(error).strip().splitlines()[-1][-160:]
@@ -124,9 +124,7 @@ def read_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
-def config(
-    tokenizer: Any, *, layers: int, width: int, heads: int, max_length: int, inner: int | None = None
-) -> Any:
+def config(tokenizer: Any, *, layers: int, width: int, heads: int, max_length: int, inner: int | None = None) -> Any:
     """A ModernBERT of that size: pre-norm, rotary positions, every layer global, the mean of the states classified."""
     from transformers import ModernBertConfig
 

@@ -16,7 +16,7 @@ import polars as pl
 from isogloss.core import files, parts, report
 from isogloss.core import lang as lang_table
 from isogloss.core.errors import DataError, InputError
-from isogloss.core.recipe import Recipe
+from isogloss.core.recipe import Recipe, unfed
 from isogloss.core.run import Run
 from isogloss.stages import evaluate, model
 
@@ -31,8 +31,9 @@ def compare(given: Sequence[tuple[Recipe, Run]], *, metric: str | None = None) -
     n_better, n_worse, n_cannot_tell` and `langs`, losses first: `lang, name, n, reference, value, diff, low, high,
     low_corrected, high_corrected, p_holm, verdict`, where the verdict is about the run, not the reference.
 
-    Raises InputError for fewer than two runs, or one named twice; DataError where runs share no test rows, or do not
-    mean the same by their labels; PlaceError where a run was not evaluated.
+    Raises InputError for fewer than two runs, one named twice, or a metric that the task cannot feed; DataError where
+    runs share no test rows, do not mean the same by their labels, or rank among other rows; PlaceError where a run was
+    not evaluated.
     """
     if len(given) < 2:
         raise InputError("compare takes two runs or more, the reference first")
@@ -42,6 +43,9 @@ def compare(given: Sequence[tuple[Recipe, Run]], *, metric: str | None = None) -
     names = _names(given)
     recipe, reference = given[0]
     spec, metric = recipe.evaluate, metric or recipe.headline
+    for each, _ in given:
+        if each.task.use == recipe.task.use and (problem := unfed(each, metric)):
+            raise InputError(f"--metric: {problem}")
     module = parts.load("metrics", metric).module
     rows = [_answers(run, where) for (_, run), where in zip(given, names, strict=True)]
     others = len(given) - 1
@@ -53,6 +57,8 @@ def compare(given: Sequence[tuple[Recipe, Run]], *, metric: str | None = None) -
                 "their scores do not compare"
             )
         labels = _same_labels(reference, other, names[0], name)
+        if not labels:
+            _same_candidates(rows[0], rows[names.index(name)], names[0], name)
         one, two = _same_rows(rows[0], rows[names.index(name)], _labels(other), labels, names[0], name)
         options: dict[str, Any] = {"name": metric, "resamples": spec.resamples, "seed": recipe.seed}
         frame = report.paired(two, one, module, labels, confidence=spec.confidence, **options)
@@ -112,6 +118,16 @@ def _same_labels(reference: Run, other: Run, a: str, b: str) -> list[str]:
     return ours
 
 
+def _same_candidates(a: pl.DataFrame, b: pl.DataFrame, name_a: str, name_b: str) -> None:
+    """A rank depends on the other rows of the split: raise DataError unless both have the same rows."""
+    ids_a, ids_b = set(a["id"]), set(b["id"])
+    if ids_a & ids_b and ids_a != ids_b:
+        raise DataError(
+            f"{name_a} and {name_b} did not search among the same test rows ({len(ids_a - ids_b):,} only in {name_a}, "
+            f"{len(ids_b - ids_a):,} only in {name_b}): their ranks do not compare; give both runs the same data and split"
+        )
+
+
 def _same_rows(
     a: pl.DataFrame, b: pl.DataFrame, theirs: Sequence[str], labels: Sequence[str], name_a: str, name_b: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -122,7 +138,8 @@ def _same_rows(
             f"{name_a} and {name_b} share no test rows (no id of one is among the other's {b.height:,}), "
             "so there is nothing to compare"
         )
-    for column, words in (("label", "the right label"), ("lang", "the language")):
+    right = "the right label" if labels else "the group"
+    for column, words in (("label", right), ("lang", "the language")):
         unequal = both.filter(pl.col(column).ne_missing(pl.col(f"{column}_b")))
         if unequal.height:
             row = unequal.row(0, named=True)

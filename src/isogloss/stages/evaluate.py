@@ -8,6 +8,10 @@ Every system answers the same rows, and its answers are on disk before anything 
                    monolingual model from scratch gets, and what labels in a zero-shot language would be worth
     floor_pooled   character n-grams, one model for all, on the train rows of the model
     source         the recipe's model where it fits itself, else n-grams, trained on one language only (zero-shot)
+    untuned        the recipe's model before training, where it answers then already
+
+A task without labels has `floor_pooled` and `untuned`: vectors of character n-grams, weighted by the train rows of the
+model, and those of the model before training, find contents as the model's do.
 
 Test rows are read here and nowhere else. Train rows are only scored to tell over- from underfitting.
 """
@@ -37,7 +41,7 @@ from isogloss.stages import model
 from isogloss.stages.train import train_rows
 
 FLOOR = "ngram"
-# Train rows of a language that are scored, to tell over- from underfitting.
+# Train rows of a language that are scored, to tell over- from underfitting; without labels, contents (where dev has none).
 TRAIN_SAMPLE = 200
 FACTS = ("script", "family", "genus", "resource")
 
@@ -91,12 +95,12 @@ def systems(recipe: Recipe) -> list[str]:
     left_out = {own} if plain and everywhere else set()
     if not can_answer_untuned(recipe):
         left_out.add("untuned")
-    return ["model", *[name for name in recipe.evaluate.baselines if name not in left_out]]
+    return ["model", *[name for name in recipe.baselines if name not in left_out]]
 
 
 def can_answer_untuned(recipe: Recipe) -> bool:
     """Whether the recipe's model has a head for some labels before it is trained; whether for ours, only it can tell."""
-    if not recipe.family.part.has("untuned") or "untuned" not in recipe.evaluate.baselines:
+    if not recipe.family.part.has("untuned") or "untuned" not in recipe.baselines:
         return False
     from isogloss.stages.training import loop
 
@@ -120,8 +124,8 @@ def source_lang(recipe: Recipe, rows: pl.DataFrame) -> str:
 def _predictions(recipe: Recipe, run: Run, engine: Engine, say: Say) -> list[str]:
     """Let every system answer; answers that an earlier sitting finished are kept."""
     rows = train_rows(recipe, run)
-    source = source_lang(recipe, rows)
-    key = files.digest_of([run.key("train"), recipe.evaluate.baselines, source, recipe.seed])
+    source = source_lang(recipe, rows) if "source" in recipe.baselines else ""
+    key = files.digest_of([run.key("train"), recipe.baselines, source, recipe.seed])
     folder = run.path("predictions")
     if not (folder / "key.json").is_file() or files.read_json(folder / "key.json") != [key, source]:
         files.remove(folder)
@@ -129,7 +133,11 @@ def _predictions(recipe: Recipe, run: Run, engine: Engine, say: Say) -> list[str
     names = systems(recipe)
     if source not in set(rows["lang"]) and "source" in names:
         raise DataError(f"evaluate.source is {source}, which has no train rows")
-    if "untuned" in names and _untuned(recipe, tuple(model.read_card(run.folder)["labels"])) is None:
+    if (
+        "untuned" in names
+        and recipe.labelled
+        and _untuned(recipe, tuple(model.read_card(run.folder)["labels"])) is None
+    ):
         say.note("the untuned model has other labels than this corpus, and cannot be set beside the trained one")
         names.remove("untuned")
     if rows["lang"].n_unique() == 1 and "source" in names:
@@ -156,32 +164,32 @@ def _answer(job: _Job) -> None:
     corpus = Corpus(job.run.path("corpus"))
     card = model.read_card(job.run.folder)
     labels = tuple(card["labels"])
-    every = corpus.frame(splits=["train"]).filter(pl.col("label").is_in(labels))
-    train = every.filter(pl.col("lang").is_in(card["trained_on"]))
-    asked = pl.concat([corpus.frame(splits=["dev", "test"]), _sample(train, recipe.seed)])
+    every = corpus.frame(splits=["train"])
+    if labels:
+        every = every.filter(pl.col("label").is_in(labels))
+    train = every.filter(pl.col("id").is_in(train_rows(recipe, job.run)["id"].implode()))
+    held = corpus.frame(splits=["dev", "test"])
+    asked = pl.concat([held, _sample(train, recipe.seed) if labels else _contents(train, held, recipe.seed)])
+    outputs: Any
     if job.system == "model":
-        probs = model.load(job.run.folder).probabilities(asked)
+        made = model.load(job.run.folder)
+        outputs = made.probabilities(asked) if labels else made.family.module.predict(made.loaded, asked)
     elif job.system == "untuned":
         untuned = _untuned(recipe, labels)
-        probs = recipe.family.module.predict(untuned, asked)[:, [untuned.labels.index(label) for label in labels]]
+        outputs = recipe.family.module.predict(untuned, asked)
+        outputs = outputs[:, [untuned.labels.index(label) for label in labels]] if labels else outputs
+    elif not labels:
+        floor = _floor().module
+        outputs = floor.vectors(asked["text"].to_list(), floor.rarity(train["text"].to_list()))
     elif job.system == "majority":
-        probs = _majority(train, asked, labels)
+        outputs = _majority(train, asked, labels)
     else:
-        probs = _fitted(recipe, job, every if job.system == "floor_lang" else train, asked, labels)
+        outputs = _fitted(recipe, job, every if job.system == "floor_lang" else train, asked, labels)
+    own = [c for c in ("id", "lang", "variety", "source", "split", "group", "label") if c in asked.columns]
     keep = [c for c in recipe.data.keep if c in asked.columns]
-    base = asked.select(
-        "id",
-        "lang",
-        "variety",
-        "source",
-        "split",
-        "group",
-        "label",
-        pl.col("text").str.len_bytes().alias("n_bytes"),
-        *keep,
-    )
+    base = asked.select(*own, pl.col("text").str.len_bytes().alias("n_bytes"), *keep)
     files.write_parquet(
-        job.out, model.with_answers(base, probs, labels).select(pl.lit(job.system).alias("system"), pl.all())
+        job.out, recipe.the_task("answers", base, outputs, labels).select(pl.lit(job.system).alias("system"), pl.all())
     )
 
 
@@ -197,6 +205,15 @@ def _sample(train: pl.DataFrame, seed: int) -> pl.DataFrame:
     keys = [hashlib.blake2b(f"{seed}\0{i}".encode(), digest_size=8).digest() for i in train["id"]]
     ranked = train.with_columns(pl.Series("_key", keys)).sort("lang", "_key")
     return ranked.filter(pl.int_range(pl.len()).over("lang") < TRAIN_SAMPLE).drop("_key")
+
+
+def _contents(train: pl.DataFrame, held: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Train rows of as many contents as dev has, by a keyed hash of their group: a rank depends on how many there are."""
+    tied = pl.col("group").is_not_null() & (pl.col("lang").n_unique().over("group") > 1)
+    n = held.filter(pl.col("split") == "dev").filter(tied)["group"].n_unique() or TRAIN_SAMPLE
+    names = train.filter(tied)["group"].unique().to_list()
+    names.sort(key=lambda name: hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest())
+    return train.filter(pl.col("group").is_in(names[:n]))
 
 
 def _majority(train: pl.DataFrame, asked: pl.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
@@ -278,9 +295,15 @@ def _score(recipe: Recipe, run: Run, names: list[str]) -> list[Path]:
         )
 
     scores = pl.concat([scored(name, "test", modules, slices) for name in names])
+    if not labels and not scores["n"].sum():
+        raise DataError(
+            f"none of the {test.height:,} test rows has its content in another language, so there is nothing to find; "
+            "translations need the same 'group'"
+        )
     dev = pl.concat([scored(name, "dev", modules, ["lang"]) for name in names])
     head = {recipe.headline: modules[recipe.headline]}
-    sample = pl.concat([scored(name, "train", head, ["lang"]) for name in names if name in ("model", "floor_lang")])
+    floor = next((name for name in (("floor_lang",) if labels else ("floor_pooled",)) if name in names), "model")
+    sample = pl.concat([scored(name, "train", head, ["lang"]) for name in dict.fromkeys(("model", floor))])
 
     def paired(other: str, metric: str, split: str = "test") -> pl.DataFrame:
         a, b = (answers[name].filter(pl.col("split") == split) for name in ("model", other))
@@ -296,9 +319,10 @@ def _score(recipe: Recipe, run: Run, names: list[str]) -> list[Path]:
         "paired": pl.concat([frame.with_columns(pl.lit(other).alias("other")) for (other, _), frame in pairs.items()])
         if pairs
         else pl.DataFrame(schema={**report.PAIRED_SCHEMA, "other": pl.String}),
-        "fairness": report.fairness(test, labels, confidence=spec.confidence),
-        "fit": _fit_verdicts(recipe, run, names, sample, dev, paired, modules),
+        "fit": _fit_verdicts(recipe, floor, sample, dev, paired, modules),
     }
+    if labels:
+        out["fairness"] = report.fairness(test, labels, confidence=spec.confidence)
     made = [run.path("predictions", f"{name}.parquet") for name in names]
     for name, frame in out.items():
         files.write_parquet(run.path(f"{name}.parquet"), frame)
@@ -316,15 +340,8 @@ def _rows_hash(rows: pl.DataFrame) -> str:
 
 
 def _fit_verdicts(
-    recipe: Recipe,
-    run: Run,
-    names: list[str],
-    sample: pl.DataFrame,
-    dev: pl.DataFrame,
-    paired: Any,
-    modules: dict[str, Any],
+    recipe: Recipe, floor: str, sample: pl.DataFrame, dev: pl.DataFrame, paired: Any, modules: dict[str, Any]
 ) -> pl.DataFrame:
-    floor = "floor_lang" if "floor_lang" in names else "model"
     headline = pl.col("metric") == recipe.headline
 
     def of(frame: pl.DataFrame, system: str) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from isogloss.core import parts
 from isogloss.core.errors import InputError, IsoglossError, nearest
-from isogloss.core.recipe import Recipe, Use
+from isogloss.core.recipe import Recipe, Use, lacking
 from isogloss.stages.words import EXAMPLES, GIVEN, INSTEAD, fitting, snippet, spoken, toml
 
 # Keys whose value is a part, or a list of parts (or of their names), and the kind that fills them.
@@ -183,14 +183,26 @@ def value(knob: parts.Knob) -> Any:
 
 
 def use(found: parts.Part, knobs: Mapping[str, Any]) -> str:
-    """How a recipe names a part."""
+    """How a recipe names a part, with the task where it is not the default one."""
     slot = next((path for path, kind in SLOTS.items() if kind == found.kind), None)
     named: Any = {"use": found.name, **knobs} if knobs else found.name
     if slot is None:
         return toml(named)
     if found.kind in ("steps", "methods", "metrics"):
         named = [named if found.kind != "metrics" else found.name]
-    return snippet(slot, named)
+    task = _task(found)
+    return (f'task = "{task}"\n' if task else "") + snippet(slot, named)
+
+
+def _task(found: parts.Part) -> str | None:
+    """The task that a part is for, where it is not for the default one."""
+    default = Recipe.model_fields["task"].default.use
+    tasks = [default, *parts.names("tasks")]
+    if found.kind == "metrics":
+        fed = [name for name in tasks if not lacking(parts.load("tasks", name), found.name)]
+    else:
+        fed = list(found.constant("TASKS", tasks))
+    return None if default in fed else next(iter(fed), None)
 
 
 def knob_docs(found: parts.Part) -> dict[str, str]:

@@ -13,7 +13,7 @@ import polars as pl
 from isogloss.core import files, parts
 from isogloss.core import lang as lang_table
 from isogloss.core.answers import labelled
-from isogloss.core.errors import DataError, MissingError, PlaceError
+from isogloss.core.errors import DataError, InputError, MissingError, PlaceError
 from isogloss.core.recipe import Recipe
 from isogloss.core.shelf import Shelf
 
@@ -51,17 +51,27 @@ class Model:
         return np.asarray(self.family.module.predict(self.loaded, frame), dtype=np.float64)
 
     def answer(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """`frame` with `pred`, `confidence` and `probs`, one row for each row."""
+        """`frame` with `pred`, `confidence` and `probs`, one row for each row. Raises InputError without labels."""
+        self.has_labels()
         if frame.is_empty():
             return labelled(frame, np.zeros((0, len(self.labels))), self.labels)
         probs = self.probabilities(self.rewrite(frame))
         return labelled(frame, probs, self.labels)
+
+    def has_labels(self) -> None:
+        """Raise InputError for a model that answers with vectors."""
+        if not self.labels:
+            raise InputError(
+                f"the model in {self.folder} gives vectors and has no labels to predict; "
+                f"use: isogloss embed --model {self.folder} --in FILE --out vectors.npy"
+            )
 
     def predict(self, texts: Sequence[str], lang: str | Sequence[str] | None = None) -> list[str]:
         """The label of each text. `lang` is one language for all, or one for each; a model of one language needs none.
 
         Raises DataError when the languages are not known, or are not as many as the texts.
         """
+        self.has_labels()
         if isinstance(texts, str):
             raise DataError("predict takes a list of texts, got one string; write predict([text])")
         return self.answer(self.frame(texts, lang))["pred"].to_list()

@@ -27,8 +27,9 @@ def predict_file(model: Model, path: Path, *, lang: str | None = None, text: str
     cannot be read, as Rejected, and what was assumed of a language, as Noted, once.
 
     `lang` is the language of rows that name none; `detect` finds it among the model's languages. Raises DataError when
-    nothing is there, or when a row has no language and none can be known.
+    nothing is there, or when a row has no language and none can be known; InputError for a model without labels.
     """
+    model.has_labels()
     given = {"lang": lang_table.resolve(lang).tag} if lang and lang != DETECT else {}
     if not given and lang != DETECT and len(model.langs) == 1:
         given = {"lang": model.langs[0]}

@@ -70,7 +70,8 @@ def prepare(recipe: Recipe, run: Run, engine: Engine, say: Say, *, again: bool =
     raws = raw_files(recipe)
     against = [path for step in recipe.steps for path in _paths(step.knobs)]
     reads = {
-        **recipe.sections("langs", "task", "data", "seed"),
+        **recipe.sections("langs", "data", "seed"),
+        "task": {name: value for name, value in recipe.sections("task")["task"].items() if name in ("use", "labels")},
         "inputs": {raw.shown: files.digest(raw.path) for raw in raws},
         "against": {f"{i}:{p.name}": files.digest(p) for i, p in enumerate(against)},
         "steps": {step.name: step.part.constant("VERSION", 1) for step in recipe.steps},

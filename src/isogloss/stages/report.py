@@ -12,7 +12,8 @@ from isogloss.core import lang as lang_table
 from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
-from isogloss.stages.pages.page import FLOORS, SYSTEMS, write_page
+from isogloss.stages.pages import found as finding
+from isogloss.stages.pages.page import floors, words_of, write_page
 from isogloss.stages.promote import refusals
 
 
@@ -31,12 +32,18 @@ def text(recipe: Recipe, run: Run) -> Iterator[str]:
     systems = scores["system"].unique(maintain_order=True).to_list()
     yield f"# {recipe.name}: report by language\n"
     yield from _verdict(run)
+    found = tallies(recipe, run)
+    if found is not None:
+        yield from _meaning(recipe, found)
     yield from _languages(recipe, run, scores, head, systems)
-    yield from _against(run, head)
+    yield from _against(recipe, run, head)
     yield from _slices(scores, head)
-    yield from _consistency(scores)
-    yield from _fairness(run, scores, head)
-    yield from _fit(run)
+    if found is None:
+        yield from _consistency(scores)
+        yield from _fairness(run, scores, head)
+    else:
+        yield from _ranks(found, worst_first(scores, head, run.require("prepare")["facts"]["langs"]))
+    yield from _fit(recipe, run)
     yield from _trained_on(run)
     yield from _cost(run)
     yield "\n## How these numbers were made\n"
@@ -105,8 +112,33 @@ def worst_first(scores: pl.DataFrame, metric: str, langs: Sequence[str]) -> list
     return sorted(langs, key=key)
 
 
+def tallies(recipe: Recipe, run: Run) -> dict[str, dict[str, Any]] | None:
+    """Without labels: by language, what the model's answers on test were ranked among, and how (`found.tallies`)."""
+    if recipe.labelled:
+        return None
+    rows = files.read_parquet(run.path("predictions", "model.parquet"), ["lang", "split", "group", "rank"])
+    return finding.tallies(rows.filter(pl.col("split") == "test"))
+
+
+def _meaning(recipe: Recipe, found: dict[str, dict[str, Any]]) -> Iterator[str]:
+    yield "\n## What is measured\n"
+    yield " ".join(finding.told(found))
+    yield ""
+    yield from (f"- {name}: {words[:1].lower()}{words[1:]}" for name, words in finding.meanings(recipe.metric_names))
+
+
+def _ranks(found: dict[str, dict[str, Any]], langs: Sequence[str]) -> Iterator[str]:
+    yield "\n## At which rank their own content comes\n"
+    rows = [
+        [tag, row["n_ranked"], row["n_candidates"], *(row[name] for name in finding.BANDS), f"{row['median']:g}"]
+        for tag in langs
+        if (row := found.get(tag)) and row["n_ranked"]
+    ]
+    yield from table(["language", "rows", "candidates", *finding.BANDS, "median rank"], rows)
+
+
 def _languages(recipe: Recipe, run: Run, scores: pl.DataFrame, head: str, systems: Sequence[str]) -> Iterator[str]:
-    facts = run.require("prepare")["facts"]
+    facts, words = run.require("prepare")["facts"], words_of(recipe)
     cells = by_lang(scores, head)
     langs = worst_first(scores, head, facts["langs"])
     yield f"\n## {head} on test, worst language first\n"
@@ -114,9 +146,9 @@ def _languages(recipe: Recipe, run: Run, scores: pl.DataFrame, head: str, system
     for tag in langs:
         n = (cells.get(("model", tag)) or {}).get("n", 0)
         rows.append([f"{tag} {lang_table.facts(tag).name}", n, *(number(cells.get((name, tag))) for name in systems)])
-    yield from table(["language", "n", *(SYSTEMS.get(name, name) for name in systems)], rows)
-    if "floor_lang" in systems:
-        yield f"\n{FLOORS}"
+    yield from table(["language", "n", *(words.get(name, name) for name in systems)], rows)
+    if said := floors(recipe, systems):
+        yield f"\n{said}"
     yield "\n<details><summary>Every metric of the model</summary>\n"
     names = [m for m in recipe.metric_names if m != head]
     every = {metric: by_lang(scores, metric) for metric in names}
@@ -128,7 +160,7 @@ def _languages(recipe: Recipe, run: Run, scores: pl.DataFrame, head: str, system
     rest = scores.filter(pl.col("by") == "all", pl.col("metric") == head)
     summary = {(row["system"], row["key"]): row for row in rest.iter_rows(named=True)}
     yield from table(
-        ["", *(SYSTEMS.get(name, name) for name in systems)],
+        ["", *(words.get(name, name) for name in systems)],
         [
             [words, *(number(summary.get((name, key))) for name in systems)]
             for key, words in (
@@ -140,7 +172,8 @@ def _languages(recipe: Recipe, run: Run, scores: pl.DataFrame, head: str, system
     )
 
 
-def _against(run: Run, head: str) -> Iterator[str]:
+def _against(recipe: Recipe, run: Run, head: str) -> Iterator[str]:
+    words = words_of(recipe)
     pairs = files.read_parquet(run.path("paired.parquet")).filter(pl.col("by") == "lang", pl.col("metric") == head)
     if pairs.is_empty():
         return
@@ -149,7 +182,7 @@ def _against(run: Run, head: str) -> Iterator[str]:
         counts = {verdict: rows.filter(pl.col("verdict") == verdict) for verdict in ("better", "worse", "cannot tell")}
         n = {verdict: found.height for verdict, found in counts.items()}
         yield (
-            f"- {SYSTEMS.get(str(other), str(other))}: better in {n['better']} languages, "
+            f"- {words.get(str(other), str(other))}: better in {n['better']} languages, "
             f"worse in {n['worse']}, cannot tell in {n['cannot tell']}"
         )
         for row in counts["worse"].sort("diff").iter_rows(named=True):
@@ -230,9 +263,11 @@ def _fairness(run: Run, scores: pl.DataFrame, head: str) -> Iterator[str]:
         )
 
 
-def _fit(run: Run) -> Iterator[str]:
+def _fit(recipe: Recipe, run: Run) -> Iterator[str]:
     frame = files.read_parquet(run.path("fit.parquet"))
     yield "\n## Over- and underfitting\n"
+    if not recipe.labelled:
+        yield "Train rows are ranked among as many contents as dev has, so that both have the same chance.\n"
     yield (
         "Overfits: train is above dev by more than 0.10 with its whole interval, and dev is not better than the "
         "n-gram floor. Underfits: below the floor on train, or train close to dev and dev below the floor.\n"
@@ -248,17 +283,27 @@ def _fit(run: Run) -> Iterator[str]:
 
 def _trained_on(run: Run) -> Iterator[str]:
     counts = files.read_parquet(run.path("counts.parquet"))
-    trained = run.require("train")["facts"]["trained_on"]
+    facts = run.require("train")["facts"]
+    trained, drawn = facts["trained_on"], facts.get("shots", {}).get("rows", {})
     langs = run.require("prepare")["facts"]["langs"]
     yield "\n## Trained and evaluated on\n"
     wide = {(lang, split): n for lang, split, n in counts.group_by("lang", "split").agg(pl.col("n").sum()).rows()}
     yield from table(
         ["language", "trained on", *SPLITS],
         [
-            [tag, "yes" if tag in trained else "no (zero-shot)", *(wide.get((tag, split), 0) for split in SPLITS)]
+            [
+                tag,
+                f"{drawn[tag]} rows" if drawn.get(tag) else "yes" if tag in trained else "no (zero-shot)",
+                *(wide.get((tag, split), 0) for split in SPLITS),
+            ]
             for tag in langs
         ],
     )
+    if drawn:
+        yield (
+            f"\nFew-shot: draw {facts['shots']['draw']} of {facts['shots']['asked']} train rows of each language that "
+            "`train.langs` does not name, by class and content; none of their dev rows chose the model."
+        )
 
 
 def _cost(run: Run) -> Iterator[str]:
@@ -326,8 +371,10 @@ def summary(recipe: Recipe, run: Run) -> dict[str, Any]:
     cells = by_lang(scores, recipe.headline)
     verdict = files.read_json(run.path("verdict.json"))
     rest = scores.filter(pl.col("by") == "all", pl.col("metric") == recipe.headline)
+    found = tallies(recipe, run)
     return {
         "metric": recipe.headline,
+        **({} if found is None else {"among": finding.among(found), "unscored": _unscored(found)}),
         "systems": systems,
         "langs": [
             {
@@ -350,6 +397,11 @@ def summary(recipe: Recipe, run: Run) -> dict[str, Any]:
         "report": str(run.path("report.html" if run.path("report.html").exists() else "REPORT.md")),
         "run": str(run.folder),
     }
+
+
+def _unscored(found: dict[str, dict[str, Any]]) -> int:
+    """Rows whose content is in no other language."""
+    return sum(row["n"] - row["n_ranked"] for row in found.values())
 
 
 def _plain(row: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -6,13 +6,14 @@ A family either fits itself in one go (`fit`) or is trained by the loop (`stages
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from isogloss.core import files
+from isogloss.core import files, shots
 from isogloss.core.budget import Budget
 from isogloss.core.corpus import Corpus
 from isogloss.core.errors import DataError
@@ -50,6 +51,8 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
         run.unstamp(stage)
     start = time.monotonic()
     rows = train_rows(recipe, run)
+    drawn = drawn_rows(recipe, run, rows)
+    _say_shots(recipe, drawn, say)
     labels = recipe.the_task("labels", rows)
     try:
         if recipe.loops:
@@ -62,6 +65,8 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
         run.spend("train", time.monotonic() - start)
     langs = run.require("prepare")["facts"]["langs"]
     trained = sorted(rows["lang"].unique().to_list())
+    if recipe.train.shots is not None:
+        facts["shots"] = {"draw": recipe.train.shots.draw, "asked": recipe.train.shots.rows, "rows": drawn}
     value = model.card(recipe, labels, langs, trained_on=trained, n_train=rows.height, **facts)
     files.write_json(run.path("model", model.CARD), value)
     run.stamp("train", reads, [*made, run.path("model", model.CARD)], n_train=rows.height, trained_on=trained, **facts)
@@ -85,11 +90,12 @@ def follow(recipe: Recipe, run: Run) -> None:
 
 
 def train_rows(recipe: Recipe, run: Run, split: str = "train") -> pl.DataFrame:
-    """The rows that may be learned from: split train, and the languages of `train.langs`.
+    """The rows that may be learned from: split train, the languages of `train.langs`, and of the others the rows that
+    `train.shots` draws.
 
-    With `split="dev"` the rows that may choose among checkpoints, of the same languages; they may be none.
+    With `split="dev"` the rows that may choose among checkpoints, of `train.langs` alone; they may be none.
     """
-    rows = Corpus(run.path("corpus")).frame(splits=[split])
+    every = rows = Corpus(run.path("corpus")).frame(splits=[split])
     if recipe.train.langs is not None:
         rows = rows.filter(pl.col("lang").is_in(recipe.train.langs))
         absent = [tag for tag in recipe.train.langs if tag not in set(rows["lang"])]
@@ -97,7 +103,41 @@ def train_rows(recipe: Recipe, run: Run, split: str = "train") -> pl.DataFrame:
             raise DataError(f"train.langs names {', '.join(absent)}, which has no train rows in the corpus")
     if rows.is_empty() and split == "train":
         raise DataError("no train rows are left; look at data.split, train.langs and dropped/")
+    if recipe.train.shots is not None and split == "train":
+        rows = pl.concat([rows, _shots(recipe, every.filter(~pl.col("lang").is_in(recipe.train.langs or [])))])
     return rows
+
+
+def _shots(recipe: Recipe, others: pl.DataFrame) -> pl.DataFrame:
+    """What `train.shots` draws of the train rows of the other languages."""
+    spec = recipe.train.shots
+    assert spec is not None
+    allowed = recipe.the_task.knobs.get("labels")
+    if allowed:
+        others = others.filter(pl.col("label").is_in(allowed))
+    if others.is_empty():
+        raise DataError("train.shots draws rows of languages that train.langs does not name, and none has train rows")
+    return shots.draw(others, spec.rows, seed=recipe.seed, number=spec.draw)
+
+
+def drawn_rows(recipe: Recipe, run: Run, rows: pl.DataFrame) -> dict[str, int]:
+    """How many of the train `rows` each language has that `train.langs` does not name, 0 included; {} without shots."""
+    if recipe.train.shots is None:
+        return {}
+    others = [tag for tag in run.require("prepare")["facts"]["langs"] if tag not in (recipe.train.langs or ())]
+    counts = dict(rows.group_by("lang").len().rows())
+    return {tag: int(counts.get(tag, 0)) for tag in sorted(others)}
+
+
+def _say_shots(recipe: Recipe, drawn: Mapping[str, int], say: Say) -> None:
+    spec = recipe.train.shots
+    if spec is None:
+        return
+    say.line(f"train     {sum(drawn.values()):,} rows of {len(drawn)} more languages: draw {spec.draw} of {spec.rows}")
+    fewer = {tag: n for tag, n in drawn.items() if n < spec.rows}
+    if fewer:
+        each = ", ".join(f"{tag} {n}" for tag, n in sorted(fewer.items(), key=lambda item: item[::-1]))
+        say.note(f"train.shots asks for {spec.rows} rows, and there are fewer in {each}")
 
 
 def slim(rows: pl.DataFrame) -> pl.DataFrame:

@@ -32,6 +32,7 @@ EXAMPLES: dict[str, Any] = {
     "data.keep": ["dialect"],
     "data.steps": ["standardise", {"use": "dedup", "threshold": 0.8}],
     "train.langs": ["eng_Latn"],
+    "train.shots": {"rows": 50, "draw": 0},
     "train.mix": {"use": "temperature", "tau": 0.3},
     "train.weights": "by_lang",
     "evaluate.metrics": ["accuracy", "macro_f1"],
@@ -171,6 +172,9 @@ def snippet(path: str, value: Any) -> str:
         also = "" if last == "at" else 'at = "promote"\n'
         asks = '\nmean = {accuracy = ">= 0.7"}' if last == "at" else ""
         return f"[[gate]]\n{also}{line}{asks}"
+    if path.startswith("train.shots"):
+        inner = value if last == "shots" else {"rows": 50} | {last: value}
+        return f'[train]\nlangs = ["eng_Latn"]\nshots = {toml(inner)}'
     if len(above) > 1:
         return f"[{above[0]}]\n{'.'.join([*above[1:], last])} = {toml(value)}"
     return f"[{above[0]}]\n{line}"

@@ -31,6 +31,7 @@
 
   for (const table of document.querySelectorAll("table.sort")) {
     [...table.tHead.rows[0].cells].forEach((th, at) => {
+      if (th.classList.contains("drawn")) return;
       const button = document.createElement("button");
       const label = document.createElement("u");
       button.type = "button";

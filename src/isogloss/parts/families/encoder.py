@@ -77,6 +77,12 @@ def check(*, name: str = "", revision: str | None = None, scratch: Scratch | Non
             "the family 'encoder' takes either name = 'a hub name or folder' or scratch = {layers = 4, ...}",
             key="name" if name else "",
         )
+    if name.startswith("isogloss/"):
+        from isogloss.core.errors import nearest
+        from isogloss.nn.hub import PACKAGED
+
+        if name not in PACKAGED:
+            raise RecipeError(f"the package has no model '{name}'{nearest(name, PACKAGED)}", key="name")
     if scratch is not None and revision is not None:
         raise RecipeError("a model from scratch has no revision", key="revision")
     if scratch is not None and (scratch.width % scratch.heads or (scratch.width // scratch.heads) % 2):

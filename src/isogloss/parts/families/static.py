@@ -27,7 +27,13 @@ Size = Annotated[int, Field(ge=1)]
 
 
 def check(
-    *, vocab: Size = 48_000, width: Size = 176, layers: Size = 2, heads: Size = 4, inner: Size = 256, romanise: bool = True
+    *,
+    vocab: Size = 48_000,
+    width: Size = 176,
+    layers: Size = 2,
+    heads: Size = 4,
+    inner: Size = 256,
+    romanise: bool = True,
 ) -> None:
     """Refuse sizes that do not go together, and romanisation without its library. Raises RecipeError, MissingError."""
     from importlib.util import find_spec

@@ -106,7 +106,9 @@ def _read(path: Path) -> pl.DataFrame:
     for raw in readers.expand(path, path.name, format=None, encoding="utf-8", rows=None, given={}):
         for row in corpus.read(raw, fields):
             if isinstance(row, corpus.Rejected):
-                raise DataError(f"train.methods: align cannot use {row.origin}: {row.reason}; it needs text, lang and group")
+                raise DataError(
+                    f"train.methods: align cannot use {row.origin}: {row.reason}; it needs text, lang and group"
+                )
             if isinstance(row, dict):
                 found.append({name: row[name] for name in ("text", "lang", "group")})
     return pl.DataFrame(found, schema=dict.fromkeys(("text", "lang", "group"), pl.String))

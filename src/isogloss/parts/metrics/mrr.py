@@ -1,4 +1,4 @@
-"""Mean reciprocal rank: 1 for a row that finds its own content first, 1/2 at the second place, 1/3 at the third.
+"""Mean reciprocal rank: a row that finds its own content first counts 1, at the second place 1/2, at the third 1/3.
 
 Voorhees 1999 (TREC-8 question answering). Counts (N, 2): 1 / rank, rows. A row without `rank`, whose content is in no
 other language, does not count.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isogloss.core.report import Floats, ratio, ranks
+from isogloss.core.report import Floats, ranks, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

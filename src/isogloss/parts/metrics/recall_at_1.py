@@ -1,4 +1,4 @@
-"""Share of rows that find their own content first: at rank 1.
+"""Share of rows that find their own content at the first place.
 
 Counts (N, 2): found, rows. A row without `rank`, whose content is in no other language, does not count.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isogloss.core.report import Floats, ratio, ranks
+from isogloss.core.report import Floats, ranks, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,6 +28,7 @@ from isogloss.core.recipe import Recipe
 from isogloss.core.report import wilson
 from isogloss.core.run import Run
 from isogloss.stages import compare, model
+from isogloss.stages.pages import found as finding
 from isogloss.stages.pages import worldmap
 
 SYSTEMS = {
@@ -42,6 +43,8 @@ FLOORS = (
     "N-grams per language learn from all train rows of their own language, also where the model was not trained on "
     "it: that is what labels there are worth. The pooled ones learn from the rows that the model had."
 )
+# What a baseline is called where there are no labels to learn.
+UNLABELLED = {**SYSTEMS, "floor_pooled": "character n-grams"}
 OUTCOMES = {
     "holds": ("Every gate holds.", "This run can be promoted."),
     "refused": ("Refused.", "This run is not promoted."),
@@ -56,6 +59,7 @@ MAX_LISTED = 24
 MAX_POINTS = 32
 MAX_GROUPS = 6
 MAX_ANSWERS = 8
+MAX_MISSES = 12
 MAX_CLUSTERS = 280
 BINS = 5
 
@@ -101,6 +105,11 @@ class Facts:
         rows = self.scores.filter(pl.col("by") == "lang")
         return {(row["system"], row["metric"], row["key"]): row for row in rows.iter_rows(named=True)}
 
+    @property
+    def words(self) -> Mapping[str, str]:
+        """What systems are called."""
+        return words_of(self.recipe)
+
     @cached_property
     def systems(self) -> list[str]:
         return self.scores["system"].unique(maintain_order=True).to_list()
@@ -120,6 +129,7 @@ class Facts:
     def answers(self) -> pl.DataFrame:
         """The model's answers on test, in the order of languages."""
         columns = ["id", "lang", "split", "group", "label", "pred", "n_bytes"]
+        columns += [] if self.recipe.labelled else ["rank", "confidence"]
         rows = files.read_parquet(self.run.path("predictions", "model.parquet"), columns)
         return rows.filter(pl.col("split") == "test")
 
@@ -145,6 +155,18 @@ class Facts:
         """A score, or None where there is no value."""
         found = self.cells.get((system, metric or self.head, tag))
         return found if found and found["value"] is not None else None
+
+
+def words_of(recipe: Recipe) -> Mapping[str, str]:
+    """What the systems of a task are called."""
+    return SYSTEMS if recipe.labelled else UNLABELLED
+
+
+def floors(recipe: Recipe, systems: Iterable[str]) -> str:
+    """What the floors are, in a sentence or two; empty where there is none to explain."""
+    if recipe.labelled:
+        return FLOORS if "floor_lang" in systems else ""
+    return finding.FLOOR if "floor_pooled" in systems else ""
 
 
 def better(metric: str) -> str:
@@ -288,14 +310,18 @@ def baselines(facts: Facts) -> dict[str, Any] | None:
     ]
     pairs = facts.table("paired").filter(pl.col("by") == "lang", pl.col("metric") == facts.head)
     against = [
-        {"name": str(other), "words": SYSTEMS.get(str(other), str(other)), **differences(frame.iter_rows(named=True))}
+        {
+            "name": str(other),
+            "words": facts.words.get(str(other), str(other)),
+            **differences(frame.iter_rows(named=True)),
+        }
         for (other,), frame in pairs.group_by("other", maintain_order=True)
     ]
     return {
         "scale": scale,
-        "floors": FLOORS if "floor_lang" in others else "",
+        "floors": floors(facts.recipe, others),
         "systems": [
-            {"name": name, "words": SYSTEMS.get(name, name), "mark": i} for i, name in enumerate(("model", *others))
+            {"name": name, "words": facts.words.get(name, name), "mark": i} for i, name in enumerate(("model", *others))
         ],
         "rows": rows,
         "against": sorted(against, key=lambda a: (-a["worse"], a["better"])),  # the hardest to beat first
@@ -396,6 +422,39 @@ def _points(given: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
         "unplaced": [language(tag) for tag, _, f in placed if f.latitude is None or f.longitude is None],
         "view": f"{x:.0f} {y:.0f} {w:.0f} {h:.0f}",
         "unit": round(unit, 3),
+    }
+
+
+def found(facts: Facts) -> dict[str, Any]:
+    """Without labels: what is looked for and among how many, ranks by language, and the surest mistakes."""
+    tallies = finding.tallies(facts.answers)
+    texts = {}
+    misses = finding.misses(facts.answers, facts.langs, MAX_MISSES)
+    if misses:
+        wanted = [row["id"] for miss in misses for row in (miss, miss["found"])]
+        texts = dict(facts.texts.filter(pl.col("id").is_in(wanted)).rows())
+    rows = []
+    for tag in facts.langs:
+        row = tallies.get(tag)
+        if row and row["n_ranked"]:
+            shares = [{"name": name, "n": row[name], "share": row[name] / row["n_ranked"]} for name in finding.BANDS]
+            rows.append({**language(tag), **row, "bands": shares})
+    return {
+        "told": finding.told(tallies),
+        "meanings": finding.meanings(facts.recipe.metric_names),
+        "bands": list(finding.BANDS),
+        "rows": rows,
+        "misses": [
+            {
+                **language(miss["lang"]),
+                "text": clip(texts.get(miss["id"], "")),
+                "rank": miss["rank"],
+                "cosine": miss["confidence"],
+                "n_candidates": tallies[miss["lang"]]["n_candidates"],
+                "found": {**language(miss["found"]["lang"]), "text": clip(texts.get(miss["found"]["id"], ""))},
+            }
+            for miss in misses
+        ],
     }
 
 
@@ -802,7 +861,9 @@ def fit(facts: Facts) -> list[dict[str, Any]]:
 
 def data(facts: Facts) -> dict[str, Any]:
     """Rows in → out by step, what was set aside and why, and what was trained and evaluated on."""
-    stamp, trained = facts.run.require("prepare"), facts.run.require("train")["facts"]["trained_on"]
+    stamp, done = facts.run.require("prepare"), facts.run.require("train")["facts"]
+    drawn = done.get("shots", {}).get("rows", {})
+    trained = {tag: f"{drawn[tag]} rows" if drawn.get(tag) else "yes" for tag in done["trained_on"]}
     ledger, reasons, counts = facts.table("ledger"), facts.table("reasons"), facts.table("counts")
     columns = ("n_in", "n_changed", "n_dropped", "n_out")
     steps = ledger.group_by("step", maintain_order=True).agg(pl.col(columns).sum()).to_dicts()
@@ -834,7 +895,7 @@ def data(facts: Facts) -> dict[str, Any]:
         .to_dicts(),
         "splits": SPLITS,
         "langs": [
-            {**language(tag), "trained": tag in trained, "n": [wide.get((tag, split), 0) for split in SPLITS]}
+            {**language(tag), "trained": trained.get(tag, "no"), "n": [wide.get((tag, split), 0) for split in SPLITS]}
             for tag in facts.langs
         ],
         "inputs": [
@@ -882,7 +943,8 @@ def made(facts: Facts) -> dict[str, Any]:
 def page(recipe: Recipe, run: Run) -> str:
     """The HTML of an evaluated run."""
     facts = Facts(recipe, run)
-    matrices = confusion(facts)
+    labelled = recipe.labelled
+    matrices = confusion(facts) if labelled else None
     shared = {"labels": matrices["labels"], "langs": matrices["langs"]} if matrices and matrices["langs"] else None
     return _render(
         "run.html.j2",
@@ -900,10 +962,11 @@ def page(recipe: Recipe, run: Run) -> str:
         world=world(facts),
         baselines=baselines(facts),
         slices=slices(facts),
+        found=None if labelled else found(facts),
         confusion=matrices,
-        consistency=consistency(facts),
+        consistency=consistency(facts) if labelled else None,
         lengths=lengths(facts),
-        fairness=fairness(facts),
+        fairness=fairness(facts) if labelled else None,
         fit=fit(facts),
         curves=curves(facts),
         data=data(facts),

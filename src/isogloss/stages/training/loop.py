@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,8 @@ from isogloss.stages.training.supervise import Judged, Supervisor, columns
 
 # Steps in a row whose gradient is not a number, after which training has diverged; fp16 scales itself down meanwhile.
 LOST = 20
+# Few-shot: above this rate or these epochs a pretrained model of this many trained parameters is said to be at risk.
+BOLD_RATE, MANY_EPOCHS, LARGE = 5e-5, 10, 50e6
 # Steps before a measurement counts, and the share of the budget of seconds that it may take, up to so many seconds.
 COLD, MEASURING, LONGEST = 2, 0.04, 20.0
 
@@ -57,6 +59,7 @@ def learn(
 
     Raises BudgetEnded when the seconds end before one checkpoint was evaluated, InputError when training diverges.
     """
+    memory.keep_freed()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
     store = _store(run, reads, world, again=again)
@@ -67,6 +70,8 @@ def learn(
 
     checkpoint = _resume(job, store, say, log)
     plan_ = _plan(job, store, budget, say, run, log)
+    for note in cautions(job, plan_):
+        say.note(note)
     step, ended, lost = (checkpoint.step, checkpoint.state["ended"], 0) if checkpoint else (0, "", 0)
     if checkpoint:
         say.line(f"train     resuming at step {step} of {plan_.steps}")
@@ -99,7 +104,7 @@ def learn(
             trainee.restore(*_weights_of(store.read(watch.best_step or 0)))
         ended = "stop" if judged.stop and step < plan_.steps else "budget" if done.stop and step < plan_.steps else ""
         seen.evaluated(judged)
-        row = _row(judged, step, plan_, seen, watch, budget, trainee.langs, ended)
+        row = _row(judged, step, plan_, seen, watch, budget, watch.langs, ended)
         log.event(
             "evaluation",
             **vars(row) | {"by_lang": judged.by_lang, "seen": seen.value, "fallen": judged.fallen, "rate": watch.rate},
@@ -214,9 +219,13 @@ def _prepare(
     if labels:
         rows = rows.filter(pl.col("label").is_in(labels))
     langs = sorted(rows["lang"].unique().to_list())
-    if spec.langs is not None and not set(langs) <= set(spec.langs):
+    choosing = [lang for lang in langs if spec.langs is None or lang in spec.langs]  # whose dev rows choose
+    drawn = rows.filter(~pl.col("lang").is_in(choosing)).group_by("lang").len("n")
+    strangers = drawn.filter(pl.col("n") > (spec.shots.rows if spec.shots else 0))["lang"].sort().to_list()
+    if strangers:
         raise IsoglossError(
-            f"rows of {', '.join(sorted(set(langs) - set(spec.langs)))} reached training; train.langs does not name it"
+            f"rows of {', '.join(strangers)} reached training; train.langs does not name it"
+            + (f", and train.shots draws {spec.shots.rows}" if spec.shots else "")
         )
     if world.first:
         skeleton, _ = _model(recipe, _start(recipe, run.path("start"), labels, rows, skeleton=True))
@@ -249,7 +258,7 @@ def _prepare(
     metric = parts.load("metrics", recipe.headline).module
     watch = Supervisor(
         dev.select(pl.col("id", "lang", "group", "^label$")),
-        langs,
+        choosing,
         labels,
         recipe.headline,
         metric,
@@ -377,6 +386,23 @@ def _plan(job: Job, store: Checkpoints, budget: Budget, say: Say, run: Run, log:
         f"train     {fixed.steps:,} steps of {job.spec.batch} rows ({fixed.why}), evaluated every {fixed.eval_every}"
     )
     return fixed
+
+
+def cautions(job: Job, plan_: Plan) -> Iterator[str]:
+    """The classic warnings for few-shot rows: a large pretrained model forgets at high rates, and learns few rows by heart.
+
+    Adapters and small models (`isogloss/mini` has 9 million parameters) bear, and need, more than that.
+    """
+    spec, model = job.spec, job.trainee.model
+    n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if spec.shots is None or model.facts["start"] == "scratch" or n_trained <= LARGE:
+        return
+    what = f"{n_trained / 1e6:.0f} million pretrained parameters are trained on few-shot rows"
+    if spec.lr > BOLD_RATE:
+        yield f"{what} at lr = {spec.lr:g}; above {BOLD_RATE:g} such a model often forgets, and 2e-5 is safe"
+    epochs = plan_.steps * spec.batch / len(job.encoded)
+    if epochs > MANY_EPOCHS:
+        yield f"{what} for {epochs:.0f} epochs; above {MANY_EPOCHS} they are known by heart, and 5 are safe"
 
 
 def _measure(job: Job, store: Checkpoints, budget: Budget) -> Measured:

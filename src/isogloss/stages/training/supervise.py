@@ -43,7 +43,7 @@ class Judged:
 class Supervisor:
     """The state of supervision; what `state()` gives is part of the checkpoint.
 
-    `dev` has the dev rows (`id, lang, group, label`) of the languages in `langs`, those that are trained on; `answers` is
+    `dev` has the dev rows (`id, lang, group, label`) of the languages in `langs`, those that `train.langs` names; `answers` is
     the task's, what the model gives for them made into answers.
     Raises IsoglossError when a row of another language is among them.
     """

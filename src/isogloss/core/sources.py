@@ -1,0 +1,624 @@
+"""Which language to train from: a ranking of source languages for a target, from codes and, where given, from texts.
+
+In the spirit of LangRank (Lin et al. 2019): features of a pair of languages (kinship, place, typology, script), of the
+source (resource class, speakers) and, where texts are given, of the data (overlap, similarity, size) go into a ridge
+regression and small boosted trees, whose mean is the answer. There are two of them: fitted on models that know nothing
+but the source (`lexical`) and on pretrained ones; the kind of model that is going to be trained says how they are mixed.
+Only coefficients are shipped, in `assets/sources.json`, which tools/make_sources.py fits; that file says on what, and how
+well it did on targets it had not seen. English is one candidate among others, and the unit is points of the task's score
+over training from English.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isogloss.core import lang, typology
+from isogloss.core.errors import DataError, InputError, nearest
+
+ENGLISH = "eng_Latn"
+# Classes of Joshi et al. 2020 whose languages are the candidates where none are named.
+RICH = ("3", "4", "5")
+MAX_TEXTS = 5000
+FEWEST_TEXTS = 25
+N_MAX = 4
+
+# What a person may call a task -> the task that was fitted; None: none was, so that all of them answer together.
+TASKS: Mapping[str, str | None] = {
+    "classify": "classify",
+    "classification": "classify",
+    "topic": "classify",
+    "sentiment": "sentiment",
+    "intent": "intent",
+    "tag": "tag",
+    "pos": "tag",
+    "ner": "ner",
+    "entities": "ner",
+    "slots": "ner",
+    "nli": None,
+    "qa": None,
+    "parse": None,
+    "dep": None,
+    "translate": None,
+    "mt": None,
+    "link": None,
+    "embed": None,
+    "generate": None,
+    "choice": None,
+}
+
+TYPOLOGY = ("syntactic", "phonological", "inventory", "featural", "qwals")
+# Feature -> the heading under which it is explained. The order is the order of columns.
+CODES: Mapping[str, str] = {
+    "genetic": "kinship",
+    "kin_close": "kinship",
+    "genus": "kinship",
+    "family": "kinship",
+    "macrolanguage": "kinship",
+    "shared_groups": "kinship",
+    "geographic": "place",
+    "place_close": "place",
+    "place_closest": "place",
+    "syntactic": "typology",
+    "featural": "typology",
+    "qwals": "typology",
+    "phonological": "sounds",
+    "inventory": "sounds",
+    "script": "script",
+    "script_kin": "script",
+    "script_place": "script",
+    "spaces": "script",
+    "resource": "source",
+    "speakers": "source",
+}
+TEXTS: Mapping[str, str] = {
+    "similarity": "texts",
+    "log_overlap_word": "texts",
+    "log_overlap_subword": "texts",
+    "ttr_dist": "texts",
+    "log_rows": "size",
+}
+# Scripts that are made of others, after ISO 15924.
+_MADE_OF = {"Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",), "Hant": ("Hani",)}
+_FEW_WALS = 5.0  # WALS features on which a distance is half believed
+
+Array = np.ndarray[Any, Any]
+
+
+# -- texts ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a sample of text in one language shows: words and character n-grams inside words, with their counts.
+
+    `n_rows` is what there is, which may be more than the texts that were read.
+    """
+
+    n_rows: int
+    words: Mapping[str, int]
+    ngrams: Mapping[str, int]
+
+    @property
+    def ttr(self) -> float:
+        """Types over tokens; NaN without words."""
+        total = sum(self.words.values())
+        return len(self.words) / total if total else math.nan
+
+
+def profile(texts: Iterable[str], n_rows: int | None = None) -> Profile:
+    """Read a sample of texts, at most `MAX_TEXTS`, the first ones in the order of their own characters.
+
+    >>> sample = profile(["Ndiyabulela kakhulu", "kakhulu"])
+    >>> sample.n_rows, sample.words["kakhulu"], sample.ngrams[" kak"], round(sample.ttr, 2)
+    (2, 2, 2, 0.67)
+    """
+    given = list(texts)
+    if len(given) > MAX_TEXTS:  # not the first of the file, which may be sorted by label
+        step = len(given) / MAX_TEXTS
+        given = [given[int(i * step)] for i in range(MAX_TEXTS)]
+    words: Counter[str] = Counter()
+    for text in given:
+        words.update(text.casefold().split())
+    ngrams: Counter[str] = Counter()
+    for word, count in words.items():
+        padded = f" {word} "
+        for size in range(1, N_MAX + 1):
+            for i in range(len(padded) - size + 1):
+                ngrams[padded[i : i + size]] += count
+    ngrams.pop(" ", None)
+    return Profile(len(given) if n_rows is None else n_rows, dict(words), dict(ngrams))
+
+
+def text_features(source: Profile, target: Profile) -> dict[str, float]:
+    """Say how like two samples are; NaN where one of them is empty.
+
+    `overlap_word`: types in both over the sum of types (Lin et al. 2019); `overlap_subword`: the same of character
+    n-grams; `similarity`: cosine of their counts, 1 + log of each; `ttr_dist`: (1 - TTR of target / of source)².
+    """
+    return {
+        "overlap_word": _overlap(source.words, target.words),
+        "overlap_subword": _overlap(source.ngrams, target.ngrams),
+        "similarity": _cosine(source.ngrams, target.ngrams),
+        "ttr_dist": (1 - target.ttr / source.ttr) ** 2 if source.words else math.nan,
+    }
+
+
+def _overlap(a: Mapping[str, int], b: Mapping[str, int]) -> float:
+    return len(a.keys() & b.keys()) / (len(a) + len(b)) if a and b else math.nan
+
+
+def _cosine(a: Mapping[str, int], b: Mapping[str, int]) -> float:
+    if not a or not b:
+        return math.nan
+    shared = sorted(a.keys() & b.keys())  # sums of floats depend on the order
+    dot = math.fsum((1 + math.log(a[g])) * (1 + math.log(b[g])) for g in shared)
+    norms = [math.sqrt(math.fsum((1 + math.log(n)) ** 2 for n in counts.values())) for counts in (a, b)]
+    return dot / (norms[0] * norms[1])
+
+
+# -- features ---------------------------------------------------------------------------------------------------
+
+
+def code_features(sources: Sequence[str], targets: Sequence[str]) -> dict[str, Array]:
+    """Features of pairs of tags, each `(S, T)`, NaN where unknown; the keys are those of `CODES`."""
+    near = {kind: typology.matrix(sources, targets, kind) for kind in ("genetic", "geographic", *TYPOLOGY)}
+    n_wals = typology.counts(sources, targets, "qwals")
+    a, b = [lang.facts(tag) for tag in sources], [lang.facts(tag) for tag in targets]
+    shape = (len(a), len(b))
+
+    def pairs(value: Any) -> Array:
+        return np.array([[value(one, other) for other in b] for one in a], float).reshape(shape)
+
+    def same(key: str) -> Array:
+        return pairs(lambda one, other: _same(getattr(one, key), getattr(other, key)))
+
+    def own(values: Sequence[float]) -> Array:
+        return np.repeat(np.array(values, float)[:, None], len(b), axis=1)
+
+    script = pairs(lambda one, other: shared_script(one.script, other.script))
+    found = {
+        "genetic": near["genetic"],
+        "kin_close": np.exp(-6 * near["genetic"]),
+        "genus": same("genus"),
+        "family": same("family"),
+        "macrolanguage": np.nan_to_num(same("macrolanguage")),
+        "shared_groups": pairs(lambda one, other: len(typology.shared_lineage(one.tag, other.tag))),
+        "geographic": near["geographic"],
+        "place_close": np.exp(-20 * near["geographic"]),
+        "place_closest": np.exp(-60 * near["geographic"]),
+        # few features known of both say little: their distance is drawn to the mean of all
+        "qwals": near["qwals"] * n_wals / (n_wals + _FEW_WALS) + 0.33 * _FEW_WALS / (n_wals + _FEW_WALS),
+        **{kind: near[kind] for kind in TYPOLOGY if kind != "qwals"},
+        "script": script,
+        "script_kin": script * (1 - near["genetic"]),
+        "script_place": script * np.exp(-20 * near["geographic"]),
+        "spaces": same("spaces"),
+        "resource": own([_number(row.resource) for row in a]),
+        "speakers": own([math.log10(row.speakers) if row.speakers else math.nan for row in a]),
+    }
+    return {name: found[name] for name in CODES}
+
+
+def shared_script(one: str, other: str) -> float:
+    """The share of scripts that two scripts have in common: Hans and Hant are one, Jpan is a third Han.
+
+    >>> shared_script("Latn", "Latn"), shared_script("Hans", "Hant"), round(shared_script("Jpan", "Hans"), 2)
+    (1.0, 1.0, 0.33)
+    """
+    a, b = set(_MADE_OF.get(one, (one,))), set(_MADE_OF.get(other, (other,)))
+    return len(a & b) / len(a | b)
+
+
+def _same(one: Any, other: Any) -> float:
+    return math.nan if lang.UNKNOWN in (one, other) or None in (one, other) else float(one == other)
+
+
+def _number(text: str) -> float:
+    return math.nan if text == lang.UNKNOWN else float(text)
+
+
+def columns(
+    sources: Sequence[str], targets: Sequence[str], texts: Mapping[str, Profile] | None = None
+) -> dict[str, Array]:
+    """Features of codes and, for the languages that `texts` has, of texts; each `(S, T)`."""
+    found = code_features(sources, targets)
+    if texts is None:
+        return found
+    more = {name: np.full((len(sources), len(targets)), np.nan) for name in TEXTS}
+    for i, source in enumerate(sources):
+        if (mine := texts.get(source)) is None:
+            continue
+        more["log_rows"][i] = math.log10(max(mine.n_rows, 1))
+        for j, target in enumerate(targets):
+            if other := texts.get(target):
+                for name, value in logs(text_features(mine, other)).items():
+                    more[name][i, j] = value
+    return found | more
+
+
+def logs(found: Mapping[str, float]) -> dict[str, float]:
+    """Features of texts on the scale on which they are used."""
+    return {
+        "similarity": found["similarity"],
+        "log_overlap_word": math.log(found["overlap_word"] + 1e-3),
+        "log_overlap_subword": math.log(found["overlap_subword"] + 1e-3),
+        "ttr_dist": math.log1p(found["ttr_dist"]),
+    }
+
+
+# -- what was fitted ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranker:
+    """A ridge regression and boosted trees on the same columns; the answer is their weighted mean.
+
+    `centre, scale, weights (F,)`; a value that is unknown counts as the mean. `trees`: per tree arrays of nodes
+    `feature` (-1: a leaf), `threshold`, `left`, `right`, `value` and `unknown_left`. `share` is the weight of trees.
+    `evidence`: by source, what was seen of it on many targets that its facts do not say.
+    """
+
+    names: tuple[str, ...]
+    centre: Array
+    scale: Array
+    weights: Array
+    trees: tuple[Mapping[str, Array], ...]
+    share: float
+    evidence: Mapping[str, float]
+
+    def parts(self, x: Array) -> Array:
+        """What each feature adds to each row of `x (N, F)`; the sum over features, up to a constant, is the answer.
+
+        Of a tree, a step to a child adds the child's mean less its parent's to the feature that was asked (Saabas).
+        """
+        known = np.nan_to_num((x - self.centre) / self.scale)
+        out = (1 - self.share) * known * self.weights
+        rows = np.arange(len(x))
+        for tree in self.trees if self.share else ():
+            at = np.zeros(len(x), np.int64)
+            while True:
+                asked = tree["feature"][at]
+                inner = asked >= 0
+                if not inner.any():
+                    break
+                value = x[rows, np.maximum(asked, 0)]
+                left = np.where(np.isnan(value), tree["unknown_left"][at] > 0, value <= tree["threshold"][at])
+                to = np.where(inner, np.where(left, tree["left"][at], tree["right"][at]), at)
+                np.add.at(
+                    out,
+                    (rows[inner], asked[inner]),
+                    self.share * (tree["value"][to] - tree["value"][at])[inner],
+                )
+                at = to
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """How a task's scores follow the ranking: `points` a unit of it, and how far off it was on unseen targets.
+
+    `width`: the 90th percentile of |error| in points, over 1 + the share of typology that is unknown; `margin`: how
+    far below the first, in units of the ranking, a set of sources must reach to hold the best one for 8 of 10 targets.
+    """
+
+    task: str
+    points: float
+    width: float
+    margin: float
+    n_targets: int
+    on: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """Everything in `assets/sources.json` that is needed to answer."""
+
+    rankers: Mapping[str, Ranker]
+    mix: Mapping[str, float]
+    tasks: Mapping[str, Fitted]
+    made: str
+
+
+POOLED = "*"
+
+
+@cache
+def prior() -> Prior:
+    """Read what is shipped."""
+    path = Path(__file__).parents[1] / "assets" / "sources.json"
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return from_json(value)
+
+
+def from_json(value: Mapping[str, Any]) -> Prior:
+    """The coefficients of a document that tools/make_sources.py wrote."""
+    tasks = {name: Fitted(name, **row) for name, row in value["tasks"].items()}
+    rankers = {name: _ranker(row) for name, row in value["rankers"].items()}
+    return Prior(rankers, dict(value["mix"]), tasks, value["made"])
+
+
+def _ranker(value: Mapping[str, Any]) -> Ranker:
+    trees = tuple({key: np.array(cells) for key, cells in tree.items()} for tree in value["trees"])
+    centre, scale, weights = (np.array(value[key], float) for key in ("centre", "scale", "weights"))
+    return Ranker(tuple(value["names"]), centre, scale, weights, trees, float(value["share"]), dict(value["evidence"]))
+
+
+# -- the answer -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that speaks for or against a source: in words, and in points over English."""
+
+    feature: str
+    words: str
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A source with its expected gain over the reference, in points of the task's score, and a 90 % interval.
+
+    `known`: the share of the kinds of typology that are known of the pair; `chosen`: it is in the set of sources that
+    cannot be told from the best; `stage`: what the numbers rest on so far.
+    """
+
+    source: str
+    expected: float
+    low: float
+    high: float
+    chosen: bool
+    known: float
+    reasons: tuple[Reason, ...]
+    stage: str = "prior"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The answer for one target: candidates best first, over which source the gain is, and what was assumed.
+
+    `fitted` says what the points and the intervals rest on.
+    """
+
+    target: str
+    fitted: Fitted
+    over: str
+    candidates: tuple[Candidate, ...]
+    notes: tuple[str, ...]
+
+
+def task_of(name: str) -> tuple[str, str | None]:
+    """The task that answers for `name`, and a note where it is not the one asked. Raises InputError for no task.
+
+    >>> task_of("pos")
+    ('tag', None)
+    >>> task_of("nli")[0]
+    '*'
+    """
+    key = name.strip().casefold()
+    if key not in TASKS:
+        raise InputError(f"'{name}' is no task that sources are ranked for{nearest(key, TASKS)}")
+    fitted = TASKS[key]
+    if fitted is None:
+        known = ", ".join(sorted({task for task in TASKS.values() if task}))
+        return (
+            POOLED,
+            f"no scores of {key} were fitted ({known} were); all of them answer together, with wider intervals",
+        )
+    return fitted, None
+
+
+def default_candidates() -> tuple[str, ...]:
+    """The languages of resource classes 3 to 5, in their usual script."""
+    seen: dict[str, str] = {}
+    for tag, row in lang.table().items():
+        if row.resource in RICH:
+            seen.setdefault(tag[:3], tag)
+    return tuple(sorted(seen.values()))
+
+
+def rank(
+    targets: Sequence[str],
+    candidates: Sequence[str] | None = None,
+    *,
+    task: str,
+    family: str | None = None,
+    texts: Mapping[str, Profile] | None = None,
+) -> list[Ranking]:
+    """Rank `candidates` for each target; all are tags. `texts` may have samples of some of the languages.
+
+    `family` is the kind of model that is going to be trained: `ngram`, anything else is pretrained; None: not known.
+    The order of targets and of candidates plays no part, and neither does which other candidates there are. The
+    target itself is never ranked. Raises DataError where there is no candidate, InputError for what is no task.
+    """
+    fitted, note = task_of(task)
+    kind = "any" if family is None else "ngram" if family == "ngram" else "encoder"
+    given = tuple(sorted(set(default_candidates() if candidates is None else candidates)))
+    if not given:
+        raise DataError("no candidate was named; name sources, or none at all for the languages of classes 3 to 5")
+    return [_rank(target, given, fitted, note, kind, texts) for target in targets]
+
+
+def _rank(
+    target: str,
+    given: Sequence[str],
+    task: str,
+    note: str | None,
+    kind: str,
+    texts: Mapping[str, Profile] | None,
+) -> Ranking:
+    ours = prior()
+    notes = [note] if note else []
+    others = [tag for tag in given if tag != target]
+    if not others:
+        raise DataError(
+            f"the only candidate for {target} is {target} itself; whether to label rows in it is another question: "
+            "name other candidates"
+        )
+    if len(others) < len(given):
+        notes.append(
+            f"{target} is the target: rows in it beat rows in any other language, so it is not ranked among them"
+        )
+    texts = {tag: seen for tag, seen in (texts or {}).items() if seen.words}
+    use_texts = target in texts and any(tag in texts for tag in others)
+    if texts and not use_texts:
+        missing = target if target not in texts else "any of the candidates"
+        notes.append(f"the data has no text in {missing}, so codes alone answer")
+    elif use_texts and texts[target].n_rows < FEWEST_TEXTS:
+        notes.append(f"the data has {texts[target].n_rows} texts in {target}; {FEWEST_TEXTS} or more say more")
+    english = target != ENGLISH
+    reference = [ENGLISH] if english else [tag for tag in default_candidates() if tag != target]
+    if not english:
+        notes.append("the target is English, so gains are over the mean of the languages of classes 3 to 5")
+    rows = sorted({*others, *reference})
+    found = columns(rows, [target], texts if use_texts else None)
+    grouped, names = _headings(rows, found, ours.mix[kind], use_texts)
+    base = grouped[[rows.index(tag) for tag in reference]].mean(axis=0)
+    scale = fitted_for(task, kind)
+    gains = (grouped - base) * scale.points
+    unknown = unknown_share(found, rows, [target])[:, 0]
+    total = {tag: float(gains[i].sum()) for i, tag in enumerate(rows)}
+    best = max(total[tag] for tag in others)
+    if unknown.min() > 0.5:
+        notes.append(_unknown(target))
+    made = []
+    for tag in others:
+        i = rows.index(tag)
+        value = 0.0 if tag == ENGLISH and english else total[tag]
+        width = 0.0 if tag == ENGLISH and english else scale.width * (1 + float(unknown[i]))
+        reasons = _reasons(tag, target, dict(zip(names, gains[i].tolist(), strict=True)), texts if use_texts else {})
+        made.append(
+            Candidate(
+                tag,
+                round(value, 2),
+                round(value - width, 2),
+                round(value + width, 2),
+                total[tag] >= best - scale.margin * scale.points,
+                round(1 - float(unknown[i]), 2),
+                reasons,
+                "prior and texts" if use_texts else "prior",
+            )
+        )
+    made.sort(key=lambda one: (-one.expected, one.source))
+    return Ranking(target, scale, ENGLISH if english else "mean", tuple(made), tuple(notes))
+
+
+def _headings(rows: Sequence[str], found: Mapping[str, Array], mix: float, texts: bool) -> tuple[Array, list[str]]:
+    """What each heading adds to each source `(S, H)`, in units of the ranking, over both rankers."""
+    heading = {**CODES, **TEXTS}
+    names = [*sorted(set(heading.values())), "evidence"]
+    out = np.zeros((len(rows), len(names)))
+    rankers = prior().rankers
+    for weight, ranker in (
+        (mix, rankers["lexical_texts" if texts else "lexical"]),
+        (1 - mix, rankers["pretrained"]),
+    ):
+        parts = weight * ranker.parts(np.stack([found[name][:, 0] for name in ranker.names], axis=1))
+        for column, name in enumerate(ranker.names):
+            out[:, names.index(heading[name])] += parts[:, column]
+        out[:, -1] += [weight * ranker.evidence.get(tag, 0.0) for tag in rows]
+    return out, names
+
+
+def fitted_for(task: str, kind: str) -> Fitted:
+    """How scores of a task follow the ranking, for a kind of model; where that was not measured, for all together."""
+    tasks = prior().tasks
+    return tasks.get(f"{task}@{kind}", tasks[POOLED])
+
+
+def unknown_share(found: Mapping[str, Array], sources: Sequence[str], targets: Sequence[str]) -> Array:
+    """The share of the kinds of typology that are not known of a pair `(S, T)`."""
+    lacking = [np.isnan(found[kind]) for kind in TYPOLOGY if kind != "qwals"]
+    lacking.append(typology.counts(sources, targets, "qwals") < typology.FEWEST)
+    return np.mean(lacking, axis=0)
+
+
+def _unknown(target: str) -> str:
+    if not typology.available():
+        return f"typology beyond WALS is not installed ({typology.INSTALL}), so intervals are wider"
+    return f"hardly any typology is known of {target}, so kinship, place and script answer, and intervals are wider"
+
+
+# -- in words ---------------------------------------------------------------------------------------------------
+
+
+def _reasons(source: str, target: str, gains: Mapping[str, float], texts: Mapping[str, Profile]) -> tuple[Reason, ...]:
+    """What each heading adds over English, strongest first, with what is known in plain words."""
+    words = {group: _words(group, source, target, texts) for group in gains}
+    made = [Reason(group, words[group], round(value, 2)) for group, value in gains.items() if words[group]]
+    return tuple(sorted(made, key=lambda reason: (-abs(reason.points), reason.feature)))
+
+
+def _words(group: str, source: str, target: str, texts: Mapping[str, Profile]) -> str:
+    a, b = lang.facts(source), lang.facts(target)
+    if group == "kinship":
+        return _kinship(a, b)
+    if group == "place":
+        place = typology.distance(source, target, "geographic").value
+        return "" if place is None else f"spoken {place * typology.HALF_WAY_KM:,.0f} km apart"
+    if group == "typology":
+        return _agreement(source, target)
+    if group == "sounds":
+        sounds = typology.distance(source, target, "inventory").value
+        return "" if sounds is None else f"inventories of sounds {sounds:.2f} apart (0 the same, 1 nothing in common)"
+    if group == "script":
+        share = shared_script(a.script, b.script)
+        return f"same script ({b.script})" if share == 1 else (
+            f"scripts with signs in common ({a.script}, {b.script})" if share else f"scripts {a.script} and {b.script}"
+        )  # fmt: skip
+    if group == "source":
+        known = [f"resource class {a.resource} of 5"] if a.resource != lang.UNKNOWN else []
+        known += [f"{_people(a.speakers)} speakers"] if a.speakers else []
+        return ", ".join(known)
+    if group == "evidence":
+        seen = prior().rankers["lexical"].evidence.get(source)
+        return (
+            ""
+            if seen is None
+            else f"seen to be a {'better' if seen > 0 else 'worse'} source for others than its facts say"
+        )
+    mine, other = texts.get(source), texts.get(target)
+    if group == "size":
+        return f"{mine.n_rows:,} rows" if mine else "no rows in the data"
+    if group == "texts" and mine and other:
+        found = text_features(mine, other)
+        return f"texts {found['similarity']:.2f} alike, {found['overlap_word']:.1%} of words in both"
+    return "no texts in the data" if group == "texts" else ""
+
+
+def _kinship(a: lang.Lang, b: lang.Lang) -> str:
+    if a.tag[:3] == b.tag[:3]:
+        return "the same language in another script"
+    groups = typology.shared_lineage(a.tag, b.tag)
+    if a.genus == b.genus != lang.UNKNOWN:
+        return f"same genus ({a.genus})"
+    if groups:
+        return f"same family ({groups[0]}), {len(groups)} group{'s' * (len(groups) > 1)} of it in common"
+    if a.family == b.family != lang.UNKNOWN:
+        return f"same family ({a.family})"
+    return "" if lang.UNKNOWN in (a.family, b.family) else f"not related ({a.family}, {b.family})"
+
+
+def _agreement(source: str, target: str) -> str:
+    found = typology.distance(source, target, "qwals_01")
+    if found.value is not None:
+        agree = 1 - found.value
+        return f"{agree:.0%} of the WALS features known of both agree (n {found.n}, coverage {found.coverage:.2f})"
+    syntax = typology.distance(source, target, "syntactic")
+    if syntax.value is not None:
+        return f"syntax {syntax.value:.2f} apart (n {syntax.n}, coverage {syntax.coverage:.2f})"
+    return "no typology is known of both"
+
+
+def _people(n: int) -> str:
+    return f"{n / 1e6:,.0f} million" if n >= 1_000_000 else f"{n:,}"

@@ -1,0 +1,218 @@
+"""sources: which language to train from, in tables, in a document and in sentences."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isogloss.core import lang as lang_table
+from isogloss.core import parts, sources
+from isogloss.core.corpus import Fields, Rejected, read
+from isogloss.core.errors import DataError, InputError, nearest
+from isogloss.core.readers import expand
+from isogloss.core.say import Say
+from isogloss.core.sources import Candidate, Profile, Ranking
+
+SHOWN = 10
+REASONS = 3  # sources whose reasons are written out
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rankings in the order asked; `asked` is what each tag was called in the question."""
+
+    rankings: tuple[Ranking, ...]
+    asked: Mapping[str, str]
+    sampled: bool
+
+    def document(self) -> dict[str, list[dict[str, Any]]]:
+        """`{target: [{"source", "expected", "low", "high", ...}, ...]}`, best first, in the codes that were asked."""
+        return {
+            self.asked[ranking.target]: [
+                {
+                    "source": self.asked.get(one.source, one.source),
+                    "expected": one.expected,
+                    "low": one.low,
+                    "high": one.high,
+                    "lang": one.source,
+                    "chosen": one.chosen,
+                    "over": ranking.over,
+                    "known": one.known,
+                    "stage": one.stage,
+                    "reasons": [
+                        {"feature": each.feature, "words": each.words, "points": each.points} for each in one.reasons
+                    ],
+                }
+                for one in ranking.candidates
+            ]
+            for ranking in self.rankings
+        }
+
+
+def answer(
+    task: str,
+    targets: Sequence[str],
+    candidates: Sequence[str] | None = None,
+    *,
+    data: str | None = None,
+    family: str | None = None,
+    say: Say,
+) -> Answer:
+    """Rank sources for targets; codes in any spelling. Raises DataError for what is no language, or none at all.
+
+    `data` is a recipe or a file with texts and languages; a recipe also says what kind of model is trained.
+    """
+    sources.task_of(task)
+    if family is not None and family not in parts.names("families"):
+        raise InputError(f"there is no family '{family}'{nearest(family, parts.names('families'))}")
+    asked: dict[str, str] = {}
+    wanted = _tags("target", targets, asked, say)
+    chosen = None if candidates is None else _tags("candidate", candidates, asked, say)
+    texts: dict[str, Profile] | None = None
+    if data is not None:
+        texts, made = _texts(data, say)
+        family = family or made
+    rankings = sources.rank(wanted, chosen, task=task, family=family, texts=texts)
+    said: set[str] = set()
+    for ranking in rankings:
+        for note in ranking.notes:
+            if note not in said:
+                said.add(note)
+                say.note(note)
+    return Answer(tuple(rankings), asked, bool(texts))
+
+
+def _tags(what: str, codes: Sequence[str], asked: dict[str, str], say: Say) -> list[str]:
+    """Tags of codes, each once; what was assumed is said."""
+    given = [code.strip() for code in codes if code.strip()]
+    if not given:
+        raise DataError(f"no {what} was named; give codes with commas between, e.g. eng,ind,swh")
+    tags: list[str] = []
+    for code in given:
+        found = lang_table.resolve(code)
+        if found.note:
+            say.note(found.note)
+        elif len(code) == 3 and code.lower() != found.tag[:3]:
+            say.note(f"'{code}' is read as {found.tag} ({lang_table.facts(found.tag).name})")
+        if found.tag in tags:
+            say.note(f"'{code}' is {found.tag}, which was named already; it is taken once")
+            continue
+        tags.append(found.tag)
+        asked.setdefault(found.tag, code)
+    return tags
+
+
+def _texts(data: str, say: Say) -> tuple[dict[str, Profile], str | None]:
+    """Samples of text by language, and the family that a recipe names."""
+    from isogloss.stages import prepare
+
+    family = None
+    if data.endswith(".toml"):
+        from isogloss.core import recipe as recipes
+
+        made = recipes.read(Path(data))
+        raws, fields, family = prepare.raw_files(made), prepare.fields(made), made.model.use
+        fields = Fields(columns=fields.columns, task_fields=(), splits=False)
+    else:
+        raws = expand(prepare.bundled(data) or Path(data), data, format=None, encoding="utf-8", rows=None, given={})
+        fields = Fields(task_fields=(), splits=False)
+    kept: dict[str, list[str]] = {}
+    n_aside, first = 0, ""
+    for raw in raws:
+        for row in read(raw, fields):
+            if isinstance(row, dict) and row["lang"] and row["text"]:
+                kept.setdefault(str(row["lang"]), []).append(str(row["text"]))
+            elif isinstance(row, Rejected):
+                n_aside, first = n_aside + 1, first or f"{row.origin}: {row.reason}"
+    if n_aside:
+        say.note(f"{n_aside} row{'s' * (n_aside > 1)} of {data} cannot be used ({first})")
+    if not kept:
+        raise DataError(f"{data} has no row with a text and a language; a column 'text' and a column 'lang' are needed")
+    return {tag: sources.profile(texts) for tag, texts in kept.items()}, family
+
+
+def codes(text: str | None, what: str) -> list[str] | None:
+    """Codes with commas between; None stays. Raises InputError for a list without one code."""
+    if text is None:
+        return None
+    found = [code.strip() for code in text.split(",") if code.strip()]
+    if not found:
+        raise InputError(f"--{what} is empty; give codes with commas between, e.g. --{what} eng,ind,swh")
+    return found
+
+
+# -- on screen --------------------------------------------------------------------------------------------------
+
+
+def rows(ranking: Ranking, n: int = SHOWN) -> list[list[str]]:
+    """The table of one target, best first; English is always in it."""
+    out = [["", "source", "", "gain", "90 % interval", "typology", "why"]]
+    for place, one in enumerate(ranking.candidates, start=1):
+        if place > n and one.source != sources.ENGLISH:
+            continue
+        row = lang_table.facts(one.source)
+        why = "; ".join(reason.words for reason in _telling(one)[:2])
+        out.append(
+            [
+                f"{place}{' *' if one.chosen else ''}",
+                one.source,
+                row.name,
+                f"{one.expected:+.1f}",
+                f"{one.low:+.1f} to {one.high:+.1f}",
+                f"{one.known:.0%}",
+                why,
+            ]
+        )
+    return out
+
+
+def _telling(one: Candidate) -> list[Any]:
+    return [reason for reason in one.reasons if reason.feature != "evidence"]
+
+
+def head(ranking: Ranking) -> str:
+    name = lang_table.facts(ranking.target).name
+    over = "training from English" if ranking.over == sources.ENGLISH else "the mean source"
+    return f"{ranking.target} {name}: expected gain over {over}, in points of the task's score (0 to 100)"
+
+
+def prose(ranking: Ranking, sampled: bool, width: int) -> Iterator[str]:
+    """The set, the reasons feature by feature, and what would change the answer."""
+    some = [one.source for one in ranking.candidates if one.chosen]
+    n_all = len(ranking.candidates)
+    fit = ranking.fitted
+    n_more = f" and {len(some) - 8} more" if len(some) > 8 else ""
+    text = (
+        f"Sources that cannot be told from the best (*): {', '.join(some[:8])}{n_more}, {len(some)} of {n_all}. "
+        f"In 8 of 10 targets that were held out ({fit.n_targets}: {fit.on}) such a set had the best source in it."
+    )
+    yield from textwrap.wrap(text, width)
+    for one in ranking.candidates[:REASONS]:
+        if one.source == sources.ENGLISH:
+            text = "eng_Latn: the reference, so its gain is 0 by definition."
+        else:
+            parts = [f"{reason.words}, {reason.points:+.1f}" for reason in one.reasons if abs(reason.points) >= 0.05]
+            text = f"{one.source} {lang_table.facts(one.source).name}, over English: " + "; ".join(parts) + "."
+        yield from textwrap.wrap(text, width, subsequent_indent="  ")
+    yield from textwrap.wrap("What would change this: " + _change(ranking, sampled), width, subsequent_indent="  ")
+
+
+def _change(ranking: Ranking, sampled: bool) -> str:
+    parts = []
+    if not sampled:
+        parts.append(
+            f"{sources.FEWEST_TEXTS} unlabelled sentences of {ranking.target} and rows of the sources (--data)"
+        )
+    if ranking.candidates[0].known < 0.5:
+        parts.append("typology of the pair, of which little is known here")
+    top = ranking.candidates[0]
+    if len(ranking.candidates) > 1:
+        gap = top.expected - ranking.candidates[1].expected
+        parts.append(
+            f"{ranking.candidates[1].source} is {gap:.1f} points behind, which a short real training from each would settle"
+        )
+    parts.append(f"100 labelled rows of {ranking.target} as a dev set, on which the sources can be compared")
+    return "; ".join(parts) + "."

@@ -1,0 +1,98 @@
+"""The command `sources`, from outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from places import shell, write_jsonl
+
+ROW = {"source", "expected", "low", "high"}
+
+
+def test_the_document_has_the_asked_codes_best_first(tmp_path: Path) -> None:
+    said = shell(
+        "sources", "--task", "tag", "--targets", "tgl,xho", "--candidates", "eng,ind,swh", "--json", cwd=tmp_path
+    )
+    assert said.code == 0, said.err
+    assert list(said.json) == ["tgl", "xho"]
+    for rows in said.json.values():
+        assert sorted(row["source"] for row in rows) == ["eng", "ind", "swh"]
+        assert all(set(row) >= ROW and row["low"] <= row["expected"] <= row["high"] for row in rows)
+        assert [row["expected"] for row in rows] == sorted((row["expected"] for row in rows), reverse=True)
+    assert said.json["tgl"][0]["source"] == "ind"
+
+
+def test_it_is_quick_and_does_not_import_torch() -> None:
+    code = (
+        "import sys\nfrom isogloss.cli import main\n"
+        "try:\n    main(['sources', '--task', 'tag', '--targets', 'tgl,xho', '--json'])\n"
+        "except SystemExit:\n    pass\n"
+        "sys.exit(3 if {'torch', 'transformers', 'sklearn', 'urielplus'} & set(sys.modules) else 0)"
+    )
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begun < 20  # 2 s alone on a small machine; tests share it
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--targets", "xx-none"), "no language"),
+        (("--targets", "und"), "no language"),
+        (("--targets", ","), "--targets is empty"),
+        (("--targets", "tgl", "--candidates", ""), "--candidates is empty"),
+        (("--targets", "tgl", "--candidates", "tgl"), "only candidate"),
+        (("--targets", "tgl", "--task", "clasify"), "did you mean 'classify'"),
+        (("--targets", "tgl", "--family", "encodr"), "did you mean 'encoder'"),
+        (("--targets", "tgl", "--data", "nowhere.jsonl"), "nowhere.jsonl"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = shell("sources", *arguments, cwd=tmp_path)
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_macrolanguages_retired_codes_and_doubles_are_read_and_said(tmp_path: Path) -> None:
+    done = shell("sources", "--targets", "xho", "--candidates", "msa,iw,heb,en,English", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert {row["source"] for row in done.json["xho"]} == {"msa", "iw", "en"}
+    assert "covers more than one language" in done.err
+    assert done.err.count("taken once") == 2
+
+
+def test_the_target_among_the_candidates_is_left_out_and_said(tmp_path: Path) -> None:
+    done = shell("sources", "--targets", "tgl", "--candidates", "tgl,eng,ind", "--json", cwd=tmp_path)
+    assert done.code == 0
+    assert {row["source"] for row in done.json["tgl"]} == {"eng", "ind"}
+    assert "not ranked" in done.err
+
+
+def test_texts_of_a_file_take_part(tmp_path: Path) -> None:
+    rows = [{"text": "Ndiyabulela kakhulu mhlobo wam", "lang": "xho"}] * 30
+    rows += [{"text": "Ngiyabonga kakhulu mngani wami", "lang": "zul"}] * 30
+    rows += [{"text": "Thank you very much my friend", "lang": "eng"}] * 30
+    write_jsonl(tmp_path / "rows.jsonl", [*rows, {"text": "no language"}])
+    given = ("sources", "--targets", "xho", "--candidates", "eng,zul", "--json")
+    with_texts = shell(*given, "--data", "rows.jsonl", cwd=tmp_path)
+    assert with_texts.code == 0, with_texts.err
+    assert with_texts.json["xho"][0]["stage"] == "prior and texts"
+    assert any(reason["feature"] == "texts" for reason in with_texts.json["xho"][0]["reasons"])
+    assert "1 row of rows.jsonl cannot be used" in with_texts.err
+    (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
+    empty = shell(*given, "--data", "empty.jsonl", cwd=tmp_path)
+    assert empty.code == 2
+
+
+def test_the_page_on_screen_explains_itself(tmp_path: Path) -> None:
+    done = shell("sources", "--task", "tag", "--targets", "xho", "--candidates", "eng,zul,ind", cwd=tmp_path)
+    assert done.code == 0, done.err
+    for words in ("same genus", "WALS features", "What would change this", "cannot be told from the best", "held out"):
+        assert words in done.out.replace("\n", " ").replace("  ", " ")

@@ -1,0 +1,433 @@
+"""Fit assets/sources.json: `python tools/make_sources.py --matrices work/matrices --litmus ../shared/data/litmus_budget_train.parquet`.
+
+The matrices are those of benchmarks/source_matrices.py. Litmus (Microsoft, MIT; SumEval) has scores of XLM-R trained on
+mixtures of languages: per table, score = A_t - G_t (1 + D/d)^-a with D = sum over sources of exp(k_st + u_s + v_t) n_s^g
+is fitted first, where u is how much a row of a source is worth anywhere (confounded with the sizes that were drawn for it,
+so it is not used) and k what it is worth for this target; k gives the score of each source alone at 1,000 rows.
+TyDiQA and XNLI of Litmus are not used: two halves of their configurations agree on k at 0.0 to 0.3.
+
+There are two rankers, since one on all tables was bad at both: `lexical`, on models without pretraining (n-grams), and
+`pretrained`. Each answers for the other's tables with a smaller weight. What is chosen was chosen by cross-validation,
+always with the target's language out of every table, as a target; docs/log.md has the numbers. Only coefficients are written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from isogloss.core import files, lang, sources, typology
+
+OUT = Path(__file__).parents[1] / "src" / "isogloss" / "assets" / "sources.json"
+LITMUS = {"UDPOS_XLMR": "tag", "WikiANN_XLMR": "ner"}
+FEWEST_ROWS = 1000  # a source of Litmus that was never drawn with as many is no source
+ALONE = 1000.0
+LAMBDA, N_TREES, RATE, LEAVES, LEAF_ROWS = 10.0, 100, 0.06, 6, 30
+MATRICES = ("sib200", "nusax", "injongo")
+SHRINK = 60.0
+# How much heavier a row counts that is one unit better: what is first matters, what is last does not.
+TOP = {"lexical": 0.7, "pretrained": 0.0}
+EVIDENCE = {"lexical": 1.0, "pretrained": 0.0}
+SHARE = 0.5
+# Weight of the lexical ranker, by what kind of model is going to be trained.
+MIX = {"ngram": 1.0, "encoder": 0.3, "any": 0.6}
+
+
+@dataclass
+class Table:
+    """Scores in points `(S, T)` of sources (a tag and a number of rows) by target, NaN where there are none."""
+
+    name: str
+    task: str
+    S: list[str]
+    T: list[str]
+    Y: np.ndarray
+    columns: dict[str, np.ndarray]
+    whole: np.ndarray  # sources with all their rows
+    regime: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scale(self) -> float:
+        return float(np.nanmean(np.nanstd(self.Y[self.whole], axis=0)))
+
+    @property
+    def Z(self) -> np.ndarray:
+        return (self.Y - np.nanmean(self.Y[self.whole], axis=0)) / self.scale
+
+
+# -- tables -----------------------------------------------------------------------------------------------------
+
+
+def matrix_table(path: Path) -> Table:
+    frame = pl.read_parquet(path).sort("source", "n_train", "target")
+    keys = list(dict.fromkeys(frame.select("source", "n_train").iter_rows()))
+    T = sorted(frame["target"].unique())
+    row, column = {key: i for i, key in enumerate(keys)}, {tag: j for j, tag in enumerate(T)}
+    S = [source for source, _ in keys]
+    top = {source: max(n for one, n in keys if one == source) for source in S}
+    Y = np.full((len(S), len(T)), np.nan)
+    more = {name: np.full(Y.shape, np.nan) for name in sources.TEXTS}
+    for cells in frame.iter_rows(named=True):
+        at = row[cells["source"], cells["n_train"]], column[cells["target"]]
+        if cells["source"] == cells["target"]:
+            continue
+        Y[at] = 100 * cells["accuracy"]
+        more["log_rows"][at] = np.log10(cells["n_train"])
+        if cells["similarity"] is not None:
+            for name, value in sources.logs(cells).items():
+                more[name][at] = value
+    facts = {"model": frame["model"][0], "n_sources": len(top), "n_targets": len(T), "sha256": digest(path)}
+    whole = np.array([n == top[source] for source, n in keys])
+    regime = "lexical" if facts["model"] == "ngram" else "pretrained"
+    name = f"{frame['pack'][0]}-{frame['model'][0]}"
+    return Table(name, frame["task"][0], S, T, Y, {**sources.code_features(S, T), **more}, whole, regime, facts)
+
+
+def litmus_table(path: Path, name: str) -> Table:
+    rows = pl.read_parquet(path).filter(pl.col("file") == name)
+    given = [json.loads(text) for text in rows["train_config"]]
+    found = [json.loads(text) for text in rows["eval_results"]]
+    codes, targets = list(given[0]), list(found[0])
+    N = np.array([[row.get(code, 0) for code in codes] for row in given], float)
+    Y = 100 * np.array([[row[code] for code in targets] for row in found])
+    alone = mixture(N, Y, np.array([[a == b for b in targets] for a in codes]))
+    kept = [i for i in range(len(codes)) if N[:, i].max() >= FEWEST_ROWS]
+    S, T = [lang.resolve(codes[i]).tag for i in kept], [lang.resolve(code).tag for code in targets]
+    scores = alone[kept]
+    for i, source in enumerate(S):
+        scores[i, [target == source for target in T]] = np.nan
+    facts = {"n_mixtures": len(N), "n_sources": len(S), "n_targets": len(T), "sha256": digest(path)}
+    return Table(
+        name, LITMUS[name], S, T, scores, sources.code_features(S, T), np.ones(len(S), bool), "pretrained", facts
+    )
+
+
+def mixture(N: np.ndarray, Y: np.ndarray, own: np.ndarray, steps: int = 1500, pull: float = 1.0) -> np.ndarray:
+    """The score of each source alone at `ALONE` rows `(S, T)`, all rows being worth the same but for this target."""
+    import torch
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    n, y = torch.tensor(N, dtype=torch.float32), torch.tensor(Y, dtype=torch.float32)
+    apart = torch.tensor(~own, dtype=torch.float32)
+    k = torch.zeros(own.shape, requires_grad=True)
+    u = torch.full((own.shape[0],), -3.0, requires_grad=True)
+    v = torch.zeros(own.shape[1], requires_grad=True)
+    top = y.max(0).values.clone().requires_grad_()
+    reach = torch.log(y.max(0).values - y.min(0).values + 1).requires_grad_()
+    shape = torch.tensor([0.0, 2.0, 1.0], requires_grad=True)  # a, log d, g
+    spread = y.std(0) + 0.1
+    optimizer = torch.optim.Adam([k, u, v, top, reach, shape], lr=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+
+    def score(amount: torch.Tensor, worth: torch.Tensor) -> torch.Tensor:
+        d = (amount ** torch.sigmoid(shape[2])) @ torch.exp(worth * apart)
+        return top - torch.exp(reach) * (1 + d / torch.exp(shape[1])) ** -torch.nn.functional.softplus(shape[0])
+
+    for _ in range(steps):
+        optimizer.zero_grad()
+        error = (score(n, k + u[:, None] + v) - y) / spread
+        loss = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="sum")
+        (loss + pull * (k**2).sum() + 0.5 * (v**2).sum() + 0.05 * ((u + 3) ** 2).sum()).backward()
+        optimizer.step()
+        schedule.step()
+    many = torch.tensor(N.max(0) >= FEWEST_ROWS)
+    with torch.no_grad():
+        return score(torch.eye(len(N[0])) * ALONE, k + u[many].mean() + v).double().numpy()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+# -- fitting ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Rows:
+    """All pairs of all tables, one row each."""
+
+    X: np.ndarray
+    z: np.ndarray
+    w: np.ndarray
+    table: np.ndarray
+    at: np.ndarray  # (N, 2) in the table
+    source: np.ndarray
+    target: np.ndarray
+
+
+def stack(tables: Sequence[Table], names: Sequence[str], sizes: bool, top: float = 0.0) -> Rows:
+    """Rows of all tables; with `top`, better ones count for more."""
+    parts = []
+    for i, table in enumerate(tables):
+        fits = np.isfinite(table.Z) & (table.whole[:, None] | sizes)
+        s, t = np.nonzero(fits)
+        missing = np.full(table.Y.shape, np.nan)
+        X = np.stack([table.columns.get(name, missing)[s, t] for name in names], axis=1)
+        w = np.full(len(s), min(len(table.T), 30) / len(s)) * np.exp(top * np.clip(table.Z[s, t], -2, 3))
+        parts.append(
+            (X, table.Z[s, t], w, np.full(len(s), i), np.stack([s, t], 1), np.array(table.S)[s], np.array(table.T)[t])
+        )
+    X, z, w, at_table, at, source, target = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Rows(X, z, w / w.mean(), at_table, at, source, target)
+
+
+def fit(rows: Rows, use: np.ndarray, names: Sequence[str], share: float) -> dict[str, Any]:
+    """A Ranker as the asset has it."""
+    X, z, w = rows.X[use], rows.z[use], rows.w[use]
+    w = w / w.mean()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a column without one value
+        centre, scale = np.nan_to_num(np.nanmean(X, axis=0)), np.nan_to_num(np.nanstd(X, axis=0))
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    A = np.nan_to_num((X - centre) / scale)
+    A = np.hstack([A, np.ones((len(A), 1))])
+    penalty = np.diag([LAMBDA * len(A) / 1000] * len(names) + [1e-6])
+    theta = np.linalg.solve((A * w[:, None]).T @ A + penalty, (A * w[:, None]).T @ z)
+    made = {"names": list(names), "share": share}
+    made |= {"centre": centre, "scale": scale, "weights": theta[:-1]}
+    return made | {"trees": trees(X, z, w) if share else []}
+
+
+def trees(X: np.ndarray, z: np.ndarray, w: np.ndarray) -> list[dict[str, list[float]]]:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    keep = np.isfinite(X).any(axis=0)
+    model = HistGradientBoostingRegressor(
+        max_iter=N_TREES,
+        learning_rate=RATE,
+        max_leaf_nodes=LEAVES,
+        min_samples_leaf=LEAF_ROWS,
+        l2_regularization=5.0,
+        early_stopping=False,
+        random_state=0,
+    ).fit(np.where(keep, X, 0.0), z, sample_weight=w)
+    out = []
+    for (grown,) in model._predictors:
+        nodes = grown.nodes
+        value = nodes["value"].astype(float).copy()
+        for i in range(len(nodes) - 1, -1, -1):  # inner nodes: the mean of their children, by rows
+            if not nodes["is_leaf"][i]:
+                left, right = int(nodes["left"][i]), int(nodes["right"][i])
+                a, b = nodes["count"][left], nodes["count"][right]
+                value[i] = (a * value[left] + b * value[right]) / (a + b)
+        leaf = nodes["is_leaf"].astype(bool)
+        out.append(
+            {
+                "feature": np.where(leaf, -1, nodes["feature_idx"]).tolist(),
+                "threshold": np.where(leaf, 0.0, nodes["num_threshold"]).tolist(),
+                "left": np.where(leaf, 0, nodes["left"]).tolist(),
+                "right": np.where(leaf, 0, nodes["right"]).tolist(),
+                "value": value.tolist(),
+                "unknown_left": nodes["missing_go_to_left"].astype(int).tolist(),
+            }
+        )
+    return out
+
+
+def evidence(rows: Rows, use: np.ndarray, said: np.ndarray) -> dict[str, float]:
+    """By source, the mean of what its facts do not say, drawn to 0; a table without news of single sources adds none."""
+    left = rows.z[use] - said
+    out = {}
+    for tag in np.unique(rows.source[use]):
+        mine = left[rows.source[use] == tag]
+        out[str(tag)] = float(mine.sum() / (len(mine) + SHRINK))
+    return out
+
+
+def fitted(tables: Sequence[Table], regime: str, names: Sequence[str], sizes: bool, use: Any = None) -> dict[str, Any]:
+    """A ranker of one regime with its evidence, as the asset has them; `use(table, target)` says which rows may be seen."""
+    mine = [table for table in tables if table.regime == regime]
+    rows = stack(mine, names, sizes, TOP[regime])
+    seen = np.array([use is None or use(mine[i].name, t) for i, t in zip(rows.table, rows.target, strict=True)])
+    made = fit(rows, seen, names, SHARE)
+    made["evidence"] = {}
+    if EVIDENCE[regime]:
+        said = sources._ranker(made).parts(rows.X[seen]).sum(axis=1)
+        said = said - np.average(said - rows.z[seen], weights=rows.w[seen])
+        made["evidence"] = {tag: EVIDENCE[regime] * value for tag, value in evidence(rows, seen, said).items()}
+    return made
+
+
+def out_of_fold(tables: Sequence[Table], *, texts: bool, by: str = "target") -> list[np.ndarray]:
+    """Predictions `(S, T)` for each table, from both regimes, with `by` out everywhere: "target", "family", "table"."""
+    out = [np.full(table.Y.shape, np.nan) for table in tables]
+
+    def key(table: str, target: str) -> str:
+        return {"target": target[:3], "family": lang.facts(target).family, "table": table}[by]
+
+    for one in sorted({key(table.name, target) for table in tables for target in table.T}):
+
+        def use(table: str, target: str, one: str = one) -> bool:
+            return key(table, target) != one
+
+        made = {name: _use(fitted(tables, *args, use)) for name, args in _rankers(texts).items()}
+        for table, cells in zip(tables, out, strict=True):
+            held = [j for j, target in enumerate(table.T) if key(table.name, target) == one]
+            if held:
+                cells[:, held] = mixed(made, table, held)
+    return out
+
+
+def _rankers(texts: bool) -> dict[str, tuple[str, list[str], bool]]:
+    codes = list(sources.CODES)
+    lexical = ("lexical", [*codes, *sources.TEXTS], True) if texts else ("lexical", codes, False)
+    return {"lexical": lexical, "pretrained": ("pretrained", codes, False)}
+
+
+def _use(made: dict[str, Any]) -> tuple[sources.Ranker, dict[str, float]]:
+    return sources._ranker(made), made["evidence"]
+
+
+def mixed(made: dict[str, tuple[sources.Ranker, dict[str, float]]], table: Table, held: Sequence[int]) -> np.ndarray:
+    """What both regimes say of the targets at `held`, mixed as for the table's kind of model `(S, held)`."""
+    weight = MIX["ngram" if table.regime == "lexical" else "encoder"]
+    total = np.zeros((len(table.S), len(held)))
+    for name, (ranker, own) in made.items():
+        missing = np.full(table.Y.shape, np.nan)
+        x = np.stack([table.columns.get(column, missing)[:, held] for column in ranker.names], axis=-1)
+        said = ranker.parts(x.reshape(-1, x.shape[-1])).sum(axis=1).reshape(total.shape)
+        said += np.array([own.get(tag, 0.0) for tag in table.S])[:, None]
+        total += (weight if name == "lexical" else 1 - weight) * said
+    return total
+
+
+# -- judging ----------------------------------------------------------------------------------------------------
+
+
+def regret(said: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """Points lost by the source put first, by target."""
+    out = []
+    for j in range(Y.shape[1]):
+        fits = np.isfinite(Y[:, j]) & np.isfinite(said[:, j])
+        if fits.sum() > 1:
+            out.append(Y[fits, j].max() - Y[fits, j][np.argmax(said[fits, j])])
+    return np.array(out)
+
+
+def judged(tables: Sequence[Table], said: Sequence[np.ndarray]) -> dict[str, float]:
+    """Mean regret in points by table, and relative to a random source's, over tables."""
+    out, relative = {}, []
+    for table, values in zip(tables, said, strict=True):
+        Y, P = table.Y[table.whole], values[table.whole]
+        lost = float(regret(P, Y).mean())
+        relative.append(lost / float(np.nanmean(np.nanmax(Y, axis=0) - np.nanmean(Y, axis=0))))
+        out[table.name] = round(lost, 2)
+    return {**out, "relative": round(float(np.mean(relative)), 3)}
+
+
+def calibrated(tables: Sequence[Table], said: Sequence[np.ndarray]) -> dict[str, dict[str, Any]]:
+    """Points a unit, width and margin by task and kind of model, from predictions of unseen targets.
+
+    Litmus counts for the margin only: it has mixtures, which say in which order sources come and not how far apart
+    they lie alone. What was not measured is answered with the least points, and the width that this has over all tables.
+    """
+    pairs: dict[str, list[tuple[np.ndarray, ...]]] = {}
+    margins: dict[str, list[float]] = {}
+    n_targets: dict[str, int] = {}
+    on: dict[str, list[str]] = {}
+    for table, values in zip(tables, said, strict=True):
+        key = f"{table.task}@{'ngram' if table.regime == 'lexical' else 'encoder'}"
+        Y, P = table.Y[table.whole], values[table.whole]
+        S = [tag for tag, whole in zip(table.S, table.whole, strict=True) if whole]
+        n_targets[key] = n_targets.get(key, 0) + len(table.T)
+        on.setdefault(key, []).append(table.name)
+        for j in range(Y.shape[1]):
+            fits = np.flatnonzero(np.isfinite(Y[:, j]))
+            margins.setdefault(key, []).append(float(P[fits, j].max() - P[fits[np.argmax(Y[fits, j])], j]))
+        if sources.ENGLISH not in S or table.name in LITMUS:
+            continue
+        e = S.index(sources.ENGLISH)
+        unknown = sources.unknown_share({k: v[table.whole] for k, v in table.columns.items()}, S, table.T)
+        s, t = np.nonzero(np.isfinite(Y) & np.isfinite(Y[e]) & (np.arange(len(S)) != e)[:, None])
+        pairs.setdefault(key, []).append(((P - P[e])[s, t], (Y - Y[e])[s, t], unknown[s, t]))
+    out: dict[str, dict[str, Any]] = {}
+    for key, found in pairs.items():
+        d, gain, unknown = (np.concatenate(column) for column in zip(*found, strict=True))
+        points = max(float((d * gain).sum() / (d * d).sum()), 0.1)
+        out[key] = {
+            "points": points,
+            "width": float(np.quantile(np.abs(gain - points * d) / (1 + unknown), 0.9)),
+            "margin": float(np.quantile(margins[key], 0.8)),
+            "n_targets": n_targets[key],
+            "on": ", ".join(on[key]),
+        }
+    least = min(row["points"] for row in out.values())
+    every = [each for found in pairs.values() for each in found]
+    off = np.concatenate([np.abs(gain - least * d) / (1 + unknown) for d, gain, unknown in every])
+    share = np.concatenate([np.full(len(d), 1 / len(d)) for d, _, _ in every])  # tables count alike
+    order = np.argsort(off)
+    out[sources.POOLED] = {
+        "points": least,
+        "width": float(off[order][np.searchsorted(np.cumsum(share[order]) / share.sum(), 0.9)]),
+        "margin": float(np.quantile(np.concatenate([np.array(each) for each in margins.values()]), 0.8)),
+        "n_targets": sum(n_targets.values()),
+        "on": ", ".join(name for names in on.values() for name in names),
+    }
+    return out
+
+
+def short(value: Any) -> Any:
+    """Numbers with six digits."""
+    if isinstance(value, dict):
+        return {key: short(cell) for key, cell in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [short(cell) for cell in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.6g}")
+    return value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--matrices", type=Path, default=Path("work/matrices"))
+    parser.add_argument("--litmus", type=Path, default=Path("../shared/data/litmus_budget_train.parquet"))
+    parser.add_argument("--folds", default="target,family,table", help="what is left out in turn")
+    parser.add_argument("--date", default=datetime.date.today().isoformat())
+    given = parser.parse_args()
+    if not typology.available():
+        parser.error(f"fitting needs all kinds of typology: {typology.INSTALL}")
+    tables = [
+        matrix_table(path) for path in sorted(given.matrices.glob("*.parquet")) if path.name.split("-")[0] in MATRICES
+    ]
+    tables += [litmus_table(given.litmus, name) for name in LITMUS]
+    held = {by: out_of_fold(tables, texts=False, by=by) for by in given.folds.split(",")}
+    with_texts = out_of_fold(tables, texts=True)
+    value: dict[str, Any] = {
+        "made": f"tools/make_sources.py, {given.date}",
+        "data": {
+            table.name: {"task": table.task, "regime": table.regime, **table.facts, "points_within_target": table.scale}
+            for table in tables
+        },
+        "licences": {"litmus": "MIT (SumEval, Microsoft)", "matrices": "measured by benchmarks/source_matrices.py"},
+        "cv": {
+            **{f"regret_at_1_codes_leave_{by}_out": judged(tables, said) for by, said in held.items()},
+            "regret_at_1_texts_leave_target_out": judged(tables, with_texts),
+        },
+        "tasks": calibrated(tables, held["target"]),
+        "mix": MIX,
+        "rankers": {
+            "lexical": fitted(tables, *_rankers(False)["lexical"]),
+            "lexical_texts": fitted(tables, *_rankers(True)["lexical"]),
+            "pretrained": fitted(tables, *_rankers(False)["pretrained"]),
+        },
+    }
+    files.write_text(OUT, json.dumps(short(value), ensure_ascii=False, separators=(",", ":")) + "\n")
+    print(json.dumps({"cv": value["cv"], "tasks": value["tasks"]}, indent=2))
+    print(f"{OUT}: {OUT.stat().st_size:,} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
