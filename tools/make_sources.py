@@ -185,7 +185,7 @@ def stack(tables: Sequence[Table], names: Sequence[str], sizes: bool, top: float
 
 
 def fit(rows: Rows, use: np.ndarray, names: Sequence[str], share: float) -> dict[str, Any]:
-    """A Ranker as the asset has it."""
+    """A Ranker as the asset has it, from the rows at `use`."""
     X, z, w = rows.X[use], rows.z[use], rows.w[use]
     w = w / w.mean()
     with warnings.catch_warnings():

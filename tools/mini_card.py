@@ -84,9 +84,9 @@ def lines(scores: dict[str, Any], ledger: dict[str, Any], config: dict[str, Any]
     if "all" in scores:
         yield f"| SIB-200 topic, on all languages' train rows | {summed(scores['all'])} |"
     yield f"| English → X retrieval, 1 of 204 | {summed(scores['retrieval'])} |"
-    yield f"| Human rights, English → X, languages it was trained on | {summed(scores['udhr_known_languages'])} |"
-    if scores["udhr_other_languages"]:
-        yield f"| Human rights, English → X, languages it was not | {summed(scores['udhr_other_languages'])} |"
+    yield f"| Questions (XQuAD, MGSM), English → X, languages it was trained on | {summed(scores['questions_known_languages'])} |"
+    if scores["questions_other_languages"]:
+        yield f"| Questions (XQuAD, MGSM), English → X, languages it was not | {summed(scores['questions_other_languages'])} |"
     nusax = scores["nusax"]
     yield ""
     yield (
@@ -135,12 +135,13 @@ def lines(scores: dict[str, Any], ledger: dict[str, Any], config: dict[str, Any]
         "- Text is read in NFKC, lower case, with digits as ASCII: it cannot tell `US` from `us`. Every byte is representable, so no text "
         "is unknown, but a script it has not seen is read as bytes, and says little."
     )
-    outside = scores["udhr_other_languages"]
+    outside = scores["questions_other_languages"]
     yield (
-        f"- Languages it was not trained on: {outside['mean']:.2f} against {scores['udhr_known_languages']['mean']:.2f} on the "
-        f"Declaration of Human Rights (worst {outside['worst']:.2f}, {outside['worst_lang']}); relatives of known languages fare best. Measure before use."
+        f"- Languages it was not trained on: {outside['mean']:.2f} against {scores['questions_known_languages']['mean']:.2f} on the "
+        f"questions of XQuAD and MGSM (worst {outside['worst']:.2f}, {outside['worst_lang']}); relatives of known languages fare best. Measure before use."
         if outside
-        else "- Languages it was not trained on were not measured."
+        else "- Languages it was not trained on were not measured here, for want of parallel text: take it to know nothing of "
+        "one until you have measured it (`isogloss retrieve`), most of all in a script that is not in the table above."
     )
     yield "- It was trained on texts of up to 96 tokens; it reads up to 512, longer ones were not measured."
     yield "- Translations come from translators into, mostly, English-centred text; how people of a language write was not its teacher."

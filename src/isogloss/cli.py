@@ -706,19 +706,29 @@ def languages(
 
 @app.command(name="sources")
 def which_source(
-    targets: Annotated[str, typer.Option("--targets", metavar="CODES", help="Languages to serve, with commas between.")],
-    task: Annotated[str, typer.Option("--task", help="classify, sentiment, intent, tag, ner, nli, qa, parse, ...")] = "classify",
+    targets: Annotated[
+        str, typer.Option("--targets", metavar="CODES", help="Languages to serve, with commas between.")
+    ],
+    task: Annotated[
+        str, typer.Option("--task", help="classify, sentiment, intent, tag, ner, nli, qa, parse, ...")
+    ] = "classify",
     candidates: Annotated[
         str | None,
-        typer.Option("--candidates", metavar="CODES", help="Languages to train from; default: resource classes 3 to 5."),
+        typer.Option(
+            "--candidates", metavar="CODES", help="Languages to train from; default: resource classes 3 to 5."
+        ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="RECIPE|FILE", help="Texts with their languages; their words and sizes count too."),
+        typer.Option(
+            "--data", metavar="RECIPE|FILE", help="Texts with their languages; their words and sizes count too."
+        ),
     ] = None,
     family: Annotated[
         str | None,
-        typer.Option("--family", help="What will be trained: ngram, encoder, static; default: the recipe's, or not known."),
+        typer.Option(
+            "--family", help="What will be trained: ngram, encoder, static; default: the recipe's, or not known."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -355,9 +355,9 @@ def test_who_reaches_the_source() -> None:
     assert told == ["yes", "no", "cannot tell"]
     curve = {key: {**c, "reached": few_shot.reached(c, source)} for key, c in
              {"0": cell(0.5, 0.05), "10": cell(0.77, 0.1), "all": cell(0.85, 0.02)}.items()}  # fmt: skip
-    assert few_shot.arrives(curve) == "at 10, cannot tell"
+    assert few_shot.arrives(curve) == "at 10 rows, cannot tell"
     assert few_shot.arrives({"0": curve["0"]}) == "not reached"
-    assert few_shot.arrives({"all": curve["all"]}) == "at all"
+    assert few_shot.arrives({"all": curve["all"]}) == "at all rows"
 
 
 def test_points_ask_for_nothing_twice() -> None:

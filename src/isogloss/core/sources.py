@@ -74,8 +74,8 @@ CODES: Mapping[str, str] = {
     "phonological": "sounds",
     "inventory": "sounds",
     "script": "script",
-    "script_kin": "script",
-    "script_place": "script",
+    "script_kin": "kinship",
+    "script_place": "place",
     "spaces": "script",
     "resource": "source",
     "speakers": "source",
@@ -444,14 +444,16 @@ def rank(
     fitted, note = task_of(task)
     kind = "any" if family is None else "ngram" if family == "ngram" else "encoder"
     given = tuple(sorted(set(default_candidates() if candidates is None else candidates)))
+    named = candidates is not None
     if not given:
         raise DataError("no candidate was named; name sources, or none at all for the languages of classes 3 to 5")
-    return [_rank(target, given, fitted, note, kind, texts) for target in targets]
+    return [_rank(target, given, named, fitted, note, kind, texts) for target in targets]
 
 
 def _rank(
     target: str,
     given: Sequence[str],
+    named: bool,
     task: str,
     note: str | None,
     kind: str,
@@ -465,7 +467,7 @@ def _rank(
             f"the only candidate for {target} is {target} itself; whether to label rows in it is another question: "
             "name other candidates"
         )
-    if len(others) < len(given):
+    if named and len(others) < len(given):
         notes.append(
             f"{target} is the target: rows in it beat rows in any other language, so it is not ranked among them"
         )
@@ -480,9 +482,16 @@ def _rank(
     reference = [ENGLISH] if english else [tag for tag in default_candidates() if tag != target]
     if not english:
         notes.append("the target is English, so gains are over the mean of the languages of classes 3 to 5")
-    rows = sorted({*others, *reference})
+    sampled = sorted(set(texts) - {target}) if use_texts else []
+    rows = sorted({*others, *reference, *sampled})
     found = columns(rows, [target], texts if use_texts else None)
-    grouped, names = _headings(rows, found, ours.mix[kind], use_texts)
+    grouped, names = _headings(rows, found, ours.mix[kind], False)
+    if use_texts:
+        # A source without texts keeps what its codes say; those with texts are moved together, so that on the mean of
+        # the languages in the data both answers agree: which languages are candidates then plays no part.
+        more, _ = _headings(rows, found, ours.mix[kind], True)
+        at = [rows.index(tag) for tag in sampled]
+        grouped[at] = more[at] + (grouped[at] - more[at]).mean(axis=0)
     base = grouped[[rows.index(tag) for tag in reference]].mean(axis=0)
     scale = fitted_for(task, kind)
     gains = (grouped - base) * scale.points
@@ -491,12 +500,14 @@ def _rank(
     best = max(total[tag] for tag in others)
     if unknown.min() > 0.5:
         notes.append(_unknown(target))
+    seen = _seen(rows, target)
     made = []
     for tag in others:
         i = rows.index(tag)
         value = 0.0 if tag == ENGLISH and english else total[tag]
         width = 0.0 if tag == ENGLISH and english else scale.width * (1 + float(unknown[i]))
-        reasons = _reasons(tag, target, dict(zip(names, gains[i].tolist(), strict=True)), texts if use_texts else {})
+        adds = dict(zip(names, gains[i].tolist(), strict=True))
+        reasons = _reasons(tag, target, adds, seen[tag], texts if use_texts else {})
         made.append(
             Candidate(
                 tag,
@@ -506,7 +517,7 @@ def _rank(
                 total[tag] >= best - scale.margin * scale.points,
                 round(1 - float(unknown[i]), 2),
                 reasons,
-                "prior and texts" if use_texts else "prior",
+                "prior and texts" if tag in sampled else "prior",
             )
         )
     made.sort(key=lambda one: (-one.expected, one.source))
@@ -552,25 +563,44 @@ def _unknown(target: str) -> str:
 # -- in words ---------------------------------------------------------------------------------------------------
 
 
-def _reasons(source: str, target: str, gains: Mapping[str, float], texts: Mapping[str, Profile]) -> tuple[Reason, ...]:
+def _seen(rows: Sequence[str], target: str) -> dict[str, dict[str, float]]:
+    """The distances that are told, by source; all at once, since one at a time has intervals that nobody reads here."""
+    kinds = ("geographic", "inventory", "qwals_01", "syntactic")
+    columns = {kind: typology.matrix(rows, [target], kind)[:, 0] for kind in kinds}
+    columns["n"] = typology.counts(rows, [target], "qwals_01")[:, 0]
+    return {tag: {name: float(column[i]) for name, column in columns.items()} for i, tag in enumerate(rows)}
+
+
+@cache
+def _n_wals() -> int:
+    """How many WALS features there are."""
+    some = typology.distance(ENGLISH, ENGLISH, "qwals_01")
+    return round(some.n / some.coverage)
+
+
+def _reasons(
+    source: str, target: str, gains: Mapping[str, float], seen: Mapping[str, float], texts: Mapping[str, Profile]
+) -> tuple[Reason, ...]:
     """What each heading adds over English, strongest first, with what is known in plain words."""
-    words = {group: _words(group, source, target, texts) for group in gains}
+    words = {group: _words(group, source, target, seen, texts) for group in gains}
     made = [Reason(group, words[group], round(value, 2)) for group, value in gains.items() if words[group]]
     return tuple(sorted(made, key=lambda reason: (-abs(reason.points), reason.feature)))
 
 
-def _words(group: str, source: str, target: str, texts: Mapping[str, Profile]) -> str:
+def _words(group: str, source: str, target: str, seen: Mapping[str, float], texts: Mapping[str, Profile]) -> str:
     a, b = lang.facts(source), lang.facts(target)
     if group == "kinship":
         return _kinship(a, b)
     if group == "place":
-        place = typology.distance(source, target, "geographic").value
-        return "" if place is None else f"spoken {place * typology.HALF_WAY_KM:,.0f} km apart"
+        place = seen["geographic"]
+        return "" if math.isnan(place) else f"spoken {place * typology.HALF_WAY_KM:,.0f} km apart"
     if group == "typology":
-        return _agreement(source, target)
+        return _agreement(seen)
     if group == "sounds":
-        sounds = typology.distance(source, target, "inventory").value
-        return "" if sounds is None else f"inventories of sounds {sounds:.2f} apart (0 the same, 1 nothing in common)"
+        sounds = seen["inventory"]
+        return (
+            "" if math.isnan(sounds) else f"inventories of sounds {sounds:.2f} apart (0 the same, 1 nothing in common)"
+        )
     if group == "script":
         share = shared_script(a.script, b.script)
         return f"same script ({b.script})" if share == 1 else (
@@ -581,19 +611,15 @@ def _words(group: str, source: str, target: str, texts: Mapping[str, Profile]) -
         known += [f"{_people(a.speakers)} speakers"] if a.speakers else []
         return ", ".join(known)
     if group == "evidence":
-        seen = prior().rankers["lexical"].evidence.get(source)
-        return (
-            ""
-            if seen is None
-            else f"seen to be a {'better' if seen > 0 else 'worse'} source for others than its facts say"
-        )
+        known_of = prior().rankers["lexical"].evidence
+        return "" if source not in known_of else "what it did for other targets, beyond its facts"
     mine, other = texts.get(source), texts.get(target)
     if group == "size":
-        return f"{mine.n_rows:,} rows" if mine else "no rows in the data"
+        return f"{mine.n_rows:,} rows" if mine else ""
     if group == "texts" and mine and other:
         found = text_features(mine, other)
         return f"texts {found['similarity']:.2f} alike, {found['overlap_word']:.1%} of words in both"
-    return "no texts in the data" if group == "texts" else ""
+    return ""
 
 
 def _kinship(a: lang.Lang, b: lang.Lang) -> str:
@@ -609,14 +635,12 @@ def _kinship(a: lang.Lang, b: lang.Lang) -> str:
     return "" if lang.UNKNOWN in (a.family, b.family) else f"not related ({a.family}, {b.family})"
 
 
-def _agreement(source: str, target: str) -> str:
-    found = typology.distance(source, target, "qwals_01")
-    if found.value is not None:
-        agree = 1 - found.value
-        return f"{agree:.0%} of the WALS features known of both agree (n {found.n}, coverage {found.coverage:.2f})"
-    syntax = typology.distance(source, target, "syntactic")
-    if syntax.value is not None:
-        return f"syntax {syntax.value:.2f} apart (n {syntax.n}, coverage {syntax.coverage:.2f})"
+def _agreement(seen: Mapping[str, float]) -> str:
+    if not math.isnan(seen["qwals_01"]):
+        agree, n = 1 - seen["qwals_01"], int(seen["n"])
+        return f"{agree:.0%} of the WALS features known of both agree (n {n}, coverage {n / _n_wals():.2f})"
+    if not math.isnan(seen["syntactic"]):
+        return f"syntax {seen['syntactic']:.2f} apart (0 the same), by URIEL+"
     return "no typology is known of both"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from isogloss.core import files
+from isogloss.core.errors import InputError
 
 FLAGS = {
     "mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "max": "pooling_mode_max_tokens",
@@ -45,11 +46,20 @@ def pooled(states_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str = "mean") -
 
 
 def pooling_of(folder: Path) -> str:
-    """The pooling that a folder in the layout of sentence-transformers names; the mean, where it names none."""
+    """The pooling that a folder in the layout of sentence-transformers names; the mean, where it names none.
+
+    Raises InputError where it is none of `POOLINGS`, or several: an Embedder reads those, but they cannot be trained.
+    """
     path = folder / "1_Pooling" / "config.json"
     value = files.read_json(path) if path.is_file() else {}
-    named = [how for how in POOLINGS if value.get(FLAGS[how])]
-    return str(value.get("pooling_mode") or (named[0] if len(named) == 1 else "mean"))
+    mode = value.get("pooling_mode")
+    flagged = [how for how in POOLINGS if value.get(FLAGS[how])]
+    named = ([mode] if isinstance(mode, str) else list(mode)) if mode else flagged or ["mean"]
+    if len(named) > 1 or named[0] not in POOLINGS:
+        raise InputError(
+            f"{path} pools by {' and '.join(map(str, named))}; to train, it must be one of {', '.join(POOLINGS)}"
+        )
+    return str(named[0])
 
 
 def write_pooling(folder: Path, how: str, width: int, max_length: int) -> None:

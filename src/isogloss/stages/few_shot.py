@@ -386,7 +386,9 @@ def arrives(cells: Mapping[str, Mapping[str, Any]]) -> str:
     """At which number of rows a language first has `SHARE` of the source's score, and whether its rows can tell."""
     at = next((key for key, cell in cells.items() if (cell["share"] or 0) >= SHARE), None)
     if at is not None:
-        return f"at {at}" + ("" if cells[at]["reached"] == "yes" else ", cannot tell")
+        return ("zero-shot" if at == "0" else f"at {head(at)}") + (
+            "" if cells[at]["reached"] == "yes" else ", cannot tell"
+        )
     last = [*cells.values()][-1] if cells else None
     return "not reached" + ("" if last is None or last["reached"] == "no" else ", cannot tell")
 
@@ -418,7 +420,8 @@ def legend(found: Mapping[str, Any]) -> Iterator[str]:
             f"{found['confidence']:.0%} interval is over {'draws and test rows' if many else 'test rows alone'}."
         )
     if {"0", ALL} & set(found["shots"]):
-        yield "Zero-shot and all rows have nothing to draw: one run each, with the recipe's seed; their intervals are over test rows alone."
+        alone = "; their intervals are over test rows alone" if found["draws"] > 1 else ""
+        yield f"Zero-shot and all rows have nothing to draw: one run each, with the recipe's seed{alone}."
     if ALL in found["shots"]:
         yield "With all rows the dev rows of the targets choose the checkpoint too; otherwise only those of the sources do."
     if any(row["floor_lang"] for row in found["langs"]):

@@ -93,9 +93,11 @@ def _tags(what: str, codes: Sequence[str], asked: dict[str, str], say: Say) -> l
     tags: list[str] = []
     for code in given:
         found = lang_table.resolve(code)
-        if found.note:
+        if asked.get(found.tag) == code and found.tag not in tags:
+            pass  # said of the targets already
+        elif found.note:
             say.note(found.note)
-        elif len(code) == 3 and code.lower() != found.tag[:3]:
+        elif not _plainly(code, found.tag):
             say.note(f"'{code}' is read as {found.tag} ({lang_table.facts(found.tag).name})")
         if found.tag in tags:
             say.note(f"'{code}' is {found.tag}, which was named already; it is taken once")
@@ -103,6 +105,13 @@ def _tags(what: str, codes: Sequence[str], asked: dict[str, str], say: Say) -> l
         tags.append(found.tag)
         asked.setdefault(found.tag, code)
     return tags
+
+
+def _plainly(code: str, tag: str) -> bool:
+    """Whether a code says by itself what it was read as; retired ones and codes of another standard do not."""
+    row = lang_table.facts(tag)
+    plain = {tag, tag[:3], row.bcp47, row.bcp47.split("-")[0], row.name, row.endonym, row.name.split(" (")[0]}
+    return code.replace("-", "_").casefold() in {word.replace("-", "_").casefold() for word in plain}
 
 
 def _texts(data: str, say: Say) -> tuple[dict[str, Profile], str | None]:

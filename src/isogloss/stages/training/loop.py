@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -146,7 +147,9 @@ def sources(recipe: Recipe) -> dict[str, Any]:
 
 def untrained(recipe: Recipe, labels: Sequence[str], *, skeleton: bool) -> Start:
     """What a family needs for its model as it is before training."""
-    return _start(recipe, Path(), labels, pl.DataFrame(schema={"text": pl.String, "lang": pl.String}), skeleton=skeleton)
+    return _start(
+        recipe, Path(), labels, pl.DataFrame(schema={"text": pl.String, "lang": pl.String}), skeleton=skeleton
+    )
 
 
 # -- before the loop --------------------------------------------------------------------------------------------
@@ -220,8 +223,8 @@ def _prepare(
         rows = rows.filter(pl.col("label").is_in(labels))
     langs = sorted(rows["lang"].unique().to_list())
     choosing = [lang for lang in langs if spec.langs is None or lang in spec.langs]  # whose dev rows choose
-    drawn = rows.filter(~pl.col("lang").is_in(choosing)).group_by("lang").len("n")
-    strangers = drawn.filter(pl.col("n") > (spec.shots.rows if spec.shots else 0))["lang"].sort().to_list()
+    n_own, n_drawn = Counter(rows["lang"].to_list()), spec.shots.rows if spec.shots else 0
+    strangers = [lang for lang in langs if lang not in choosing and n_own[lang] > n_drawn]
     if strangers:
         raise IsoglossError(
             f"rows of {', '.join(strangers)} reached training; train.langs does not name it"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isogloss.core import lang, sources, typology
@@ -26,6 +26,7 @@ def order(ranking: sources.Ranking) -> list[str]:
     return [one.source for one in ranking.candidates]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(TAGS),
     st.lists(st.sampled_from(TAGS), min_size=1, max_size=12),
@@ -47,6 +48,7 @@ def test_a_ranking_is_whole_ordered_and_inside_its_intervals(target: str, candid
         assert one.reasons and all(reason.words for reason in one.reasons)
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from(POOL))
 def test_no_order_and_no_other_candidate_changes_an_answer(rng: random.Random, target: str) -> None:
     mixed = rng.sample(POOL, len(POOL))
@@ -136,6 +138,7 @@ def test_no_candidates_are_refused_and_none_named_means_rich_languages() -> None
 # -- texts -------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=8))
 def test_a_sample_is_most_like_itself(texts: list[str]) -> None:
     mine, other = sources.profile(texts), sources.profile(["zq xj", "qqq"])
@@ -216,3 +219,13 @@ def test_trees_are_scored_as_scikit_learn_scores_them(monkeypatch: pytest.Monkey
     ranker = sources.Ranker(("a", "b", "c"), np.zeros(3), np.ones(3), np.zeros(3), trees, 1.0, {})
     gap = theirs.predict(X) - ranker.parts(X).sum(axis=1)
     assert np.ptp(gap) < 1e-9
+
+
+def test_a_source_without_texts_is_answered_near_what_its_codes_say() -> None:
+    sample = {"xho_Latn": ["Ndiyabulela kakhulu mhlobo wam"] * 30, "eng_Latn": ["Thank you very much"] * 30}
+    texts = {tag: sources.profile(rows) for tag, rows in sample.items()}
+    (codes,) = sources.rank(["xho_Latn"], POOL, task="classify")
+    (seen,) = sources.rank(["xho_Latn"], POOL, task="classify", texts=texts)
+    before = {one.source: one for one in codes.candidates}
+    for one in seen.candidates:
+        assert before[one.source].low <= one.expected <= before[one.source].high
