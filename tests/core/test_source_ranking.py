@@ -161,9 +161,13 @@ def test_a_large_sample_is_read_from_all_of_it() -> None:
 
 def test_texts_move_the_answer_and_texts_of_others_do_not() -> None:
     sample = {"xho_Latn": ["Ndiyabulela kakhulu mhlobo wam"] * 30, "zul_Latn": ["Ngiyabonga kakhulu mngani wami"] * 30}
+    sample["eng_Latn"] = ["Thank you very much my friend"] * 30
     texts = {tag: sources.profile(rows) for tag, rows in sample.items()}
     (codes,) = sources.rank(["xho_Latn"], POOL, task="classify")
     (seen,) = sources.rank(["xho_Latn"], POOL, task="classify", texts=texts)
+    (few,) = sources.rank(["xho_Latn"], ["swh_Latn", "zul_Latn"], task="classify", texts=texts)
+    same = {one.source: one.expected for one in seen.candidates}
+    assert all(same[one.source] == one.expected for one in few.candidates)
     assert seen.candidates[0].stage == "prior and texts"
     assert [one.expected for one in seen.candidates] != [one.expected for one in codes.candidates]
     (other,) = sources.rank(["xho_Latn"], POOL, task="classify", texts={"fin_Latn": sources.profile(["kiitos"])})

@@ -472,17 +472,18 @@ def _rank(
             f"{target} is the target: rows in it beat rows in any other language, so it is not ranked among them"
         )
     texts = {tag: seen for tag, seen in (texts or {}).items() if seen.words}
-    use_texts = target in texts and any(tag in texts for tag in others)
+    sampled = sorted(set(texts) - {target})
+    use_texts = target in texts and len(sampled) > 1 and any(tag in texts for tag in others)
     if texts and not use_texts:
-        missing = target if target not in texts else "any of the candidates"
-        notes.append(f"the data has no text in {missing}, so codes alone answer")
+        missing = f"in {target}" if target not in texts else "in two other languages, of which one is a candidate"
+        notes.append(f"the data has no text {missing}, so codes alone answer")
     elif use_texts and texts[target].n_rows < FEWEST_TEXTS:
         notes.append(f"the data has {texts[target].n_rows} texts in {target}; {FEWEST_TEXTS} or more say more")
     english = target != ENGLISH
     reference = [ENGLISH] if english else [tag for tag in default_candidates() if tag != target]
     if not english:
         notes.append("the target is English, so gains are over the mean of the languages of classes 3 to 5")
-    sampled = sorted(set(texts) - {target}) if use_texts else []
+    sampled = sampled if use_texts else []
     rows = sorted({*others, *reference, *sampled})
     found = columns(rows, [target], texts if use_texts else None)
     grouped, names = _headings(rows, found, ours.mix[kind], False)
