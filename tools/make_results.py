@@ -1,6 +1,7 @@
-"""Write docs/results.md from finished runs: `python tools/make_results.py runs/sib200-ngram runs/nusax-ngram`.
+"""Write sections of docs/results.md from finished runs: `python tools/make_results.py runs/sib200-ngram`.
 
-Each section is made of one run's scores, and says the command that makes the run.
+Each section is made of one run's scores, or of the table of a `few-shot`, and says the command that makes it; a recipe
+of another name than the run is given as RUN=COMMAND. Sections of other runs stay as they are.
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ def cell(row: dict | None) -> str:
     return "–" if row is None or row["value"] is None else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
-def section(folder: Path) -> Iterator[str]:
+def few_shot(folder: Path, command: str) -> Iterator[str]:
+    """The table that `isogloss few-shot` wrote."""
+    yield f"\n## {folder.name}\n"
+    yield f"`{command}`\n"
+    for line in (folder / "few-shot.md").read_text(encoding="utf-8").splitlines():
+        yield line.replace("# ", "### ", 1) if line.startswith("# ") else line
+
+
+def section(folder: Path, command: str) -> Iterator[str]:
     recipe, run = target(folder, folder.parent)
     scores = pl.read_parquet(run.path("scores.parquet"))
     rows = {(r["system"], r["metric"], r["by"], r["key"]): r for r in scores.iter_rows(named=True)}
@@ -35,7 +44,7 @@ def section(folder: Path) -> Iterator[str]:
     )
     seconds = sum(run.cost().values())
     yield f"\n## {recipe.name}\n"
-    yield f"`isogloss run recipes/{recipe.name}.toml` ({seconds:.0f} s in all on {run.require('train')['versions']['machine']}, shared with other work)\n"
+    yield f"`{command or f'isogloss run recipes/{recipe.name}.toml'}` ({seconds:.0f} s in all on {run.require('train')['versions']['machine']}, shared with other work)\n"
     yield f"Signature: `{rows['model', 'accuracy', 'lang', langs['key'][0]]['signature']}`\n"
     yield (
         "| language | n | model: accuracy | model: macro-F1 | "
@@ -55,11 +64,15 @@ def section(folder: Path) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path)
-    lines = [HEAD]
-    for folder in parser.parse_args().runs:
-        lines += section(folder)
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    parser.add_argument("runs", nargs="+", metavar="RUN[=COMMAND]")
+    parts = PAGE.read_text(encoding="utf-8").split("\n## ")[1:] if PAGE.is_file() else []
+    sections = {part.partition("\n")[0]: "\n## " + part.rstrip("\n") for part in parts}
+    for given in parser.parse_args().runs:
+        folder, _, command = given.partition("=")
+        made = few_shot if (Path(folder) / "few-shot.md").is_file() else section
+        text = "\n".join(made(Path(folder), command))
+        sections[text.removeprefix("\n## ").partition("\n")[0]] = text
+    PAGE.write_text("\n".join([HEAD, *sections.values()]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

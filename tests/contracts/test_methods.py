@@ -195,7 +195,9 @@ def penalty(model, *, pull: float = 0.5):
     from isogloss.stages.training import loop
 
     made = recipe("xlm-roberta", [{"use": "theirs.head", "rate": 3.0, "pull": 0.1}])
-    start = loop._start(made, tmp_path, tiny.LABELS, __import__("polars").DataFrame({"text": [], "lang": []}), skeleton=False)
+    start = loop._start(
+        made, tmp_path, tiny.LABELS, __import__("polars").DataFrame({"text": [], "lang": []}), skeleton=False
+    )
     assert start.loading == {"attn_implementation": "eager"}
     model, rates = loop._model(made, start)
     assert model.net.config._attn_implementation == "eager"

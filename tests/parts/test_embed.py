@@ -20,7 +20,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def table(n_groups: int, langs: str = "abc") -> pl.DataFrame:
-    rows = [{"id": f"{g}{lang}", "lang": lang, "group": str(g), "split": "dev"} for g in range(n_groups) for lang in langs]
+    rows = [
+        {"id": f"{g}{lang}", "lang": lang, "group": str(g), "split": "dev"} for g in range(n_groups) for lang in langs
+    ]
     return pl.DataFrame(rows)
 
 

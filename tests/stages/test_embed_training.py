@@ -26,7 +26,13 @@ def parallel(n: int = 60) -> list[dict[str, str]]:
         picked = rng.choice(12, 4, replace=False)
         split = "train" if i < 0.7 * n else "dev" if i < 0.85 * n else "test"
         rows += [
-            {"id": f"{i}-{lang}", "text": " ".join(words[lang][j] for j in picked), "lang": lang, "group": f"g{i}", "split": split}
+            {
+                "id": f"{i}-{lang}",
+                "text": " ".join(words[lang][j] for j in picked),
+                "lang": lang,
+                "group": f"g{i}",
+                "split": split,
+            }
             for lang in LANGS
         ]
     return rows

@@ -22,7 +22,10 @@ from isogloss.core.errors import RecipeError, nearest
 # kind -> the functions whose keyword-only arguments are knobs; the names every part of the kind must define.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "steps": (("apply", "summarise", "decide"), ("apply",)),
-    "tasks": (("labels", "encode", "collate", "loss", "decode"), ("FIELDS", "METRICS", "HEADLINE", "labels", "answers")),
+    "tasks": (
+        ("labels", "encode", "collate", "loss", "decode"),
+        ("FIELDS", "METRICS", "HEADLINE", "labels", "answers"),
+    ),
     "families": (("load", "fit"), ("BLOCKS", "read", "predict")),
     "methods": (("apply", "loading", "penalty", "objective"), ("apply",)),
     "mixes": (("order",), ("order",)),
