@@ -495,7 +495,10 @@ def retrieve(
 ) -> None:
     """Search documents of all languages; recall by language pair."""
     from isogloss.stages import retrieve as stage
+    from isogloss.stages.embed import apart
 
+    if out:
+        apart(out, docs, queries, doc_vectors, query_vectors)
     screen = Screen()
     found = stage.retrieve_files(
         docs, queries, model=_encoder(model, runs), revision=revision, top=top, text=text, doc_vectors=doc_vectors,
@@ -538,7 +541,7 @@ def cluster(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write id, lang, cluster and distance as JSONL.")
     ] = None,
-    show: Annotated[int, typer.Option("--show", metavar="N", help="Print N texts of each cluster.")] = 0,
+    show: Annotated[int, typer.Option("--show", metavar="N", min=0, help="Print N texts of each cluster.")] = 0,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of k-means.")] = 0,
     text: TextColumn = "text",
     runs: Runs = Path("runs"),
@@ -546,7 +549,10 @@ def cluster(
 ) -> None:
     """Cluster texts of many languages by content."""
     from isogloss.stages import cluster as stage
+    from isogloss.stages.embed import apart
 
+    if out:
+        apart(out, file, vectors)
     screen = Screen()
     found = stage.cluster_file(
         file, model=_encoder(model, runs), revision=revision, clusters=clusters, smallest=smallest, centre=centre,
@@ -730,6 +736,18 @@ def which_source(
             "--family", help="What will be trained: ngram, encoder, static; default: the recipe's, or not known."
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="NAME", help="The model to be tuned: isogloss/mini, a folder or a hub name; loads torch."
+        ),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            "--text", metavar="FILE", help="For --model: 25 or more sentences a language, columns text and lang."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Which language to train from: sources ranked for each target."""
@@ -741,6 +759,8 @@ def which_source(
         stage.codes(candidates, "candidates"),
         data=data,
         family=family,
+        model=model,
+        text=text,
         say=Screen(),
     )
     if as_json:

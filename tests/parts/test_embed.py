@@ -87,6 +87,8 @@ def test_a_row_alone_has_no_loss_and_order_is_nothing() -> None:
 def test_one_group_or_nothing_tied_is_refused() -> None:
     with pytest.raises(DataError, match="no two train rows are tied"):
         embed.labels(pl.DataFrame({"lang": ["a", "a", "b"], "group": ["1", "1", "2"]}))
+    with pytest.raises(DataError, match="the train rows have one group in two languages"):
+        embed.labels(table(1))
     assert embed.labels(table(2)) == ()
 
 

@@ -158,6 +158,9 @@ def test_the_command_writes_a_row_a_line(cli: Cli, files: Path) -> None:
         (["holes.txt"], "holes.txt:2: empty text"),
         (["a.jsonl", "--vectors", "w.npy"], "w.npy has 3 vectors and a.jsonl has 72 rows"),
         (["a.jsonl", "--clusters", "two"], "--clusters"),
+        (["a.jsonl", "--clusters", "2", "--seed", "-1"], "--seed must lie between 0 and"),
+        (["a.jsonl", "--clusters", "2", "--show", "-3"], "--show"),
+        (["a.jsonl", "--clusters", "2", "--out", "./a.jsonl"], "a.jsonl is what is read"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(cli: Cli, files: Path, arguments: list[str], words: str) -> None:
@@ -166,6 +169,10 @@ def test_what_is_wrong_is_one_sentence(cli: Cli, files: Path, arguments: list[st
     np.save(files / "w.npy", np.ones((3, 32), np.float32))
     said = cli("cluster", *arguments, "--model", "m")
     assert said.code == 2 and words in said.err and said.err.count("\n") == 1, said.err
+
+
+def test_fewer_different_rows_than_clusters_are_said_without_a_warning() -> None:
+    assert set(isogloss.cluster(np.ones((8, 3)), clusters=5)) == {0}
 
 
 def test_the_api_takes_texts_or_vectors(monkeypatch: Any) -> None:

@@ -126,6 +126,25 @@ def test_what_is_wrong_is_one_sentence(
     assert not list(tmp_path.glob("v.*"))
 
 
+def test_no_file_of_the_user_is_written_over(cli: Cli, model: Path, tmp_path: Path) -> None:
+    given = '[{"text": "bread"}]'
+    (tmp_path / "a.json").write_text(given)
+    (tmp_path / "b.txt").write_text("bread\n")
+    for name, words in (("a.json", "a.json is what is read"), ("b.txt", "does not tell of vectors")):
+        said = cli("embed", "--model", "m", "--in", name, "--out", "a.npy")
+        assert said.code == 2 and words in said.err and said.err.count("\n") == 1, said.err
+    assert (tmp_path / "a.json").read_text() == given and not (tmp_path / "a.npy").exists()
+    for _ in range(2):  # what an embedding wrote itself is replaced
+        assert cli("embed", "--model", "m", "--in", "b.txt", "--out", "b.npy").code == 0
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_vectors_of_any_finite_length_have_a_direction(size: float) -> None:
+    from isogloss.stages.embed import unit
+
+    assert np.allclose(unit(np.full((2, 4), size, np.float32), "x"), 0.5)
+
+
 def test_n_grams_have_no_vectors(cli: Cli, place: Any, tmp_path: Path) -> None:
     assert cli("run", "recipe.toml").code == 0
     (tmp_path / "a.txt").write_text("bread\n")
@@ -154,6 +173,8 @@ def test_a_folder_without_pooling(cli: Cli, tmp_path: Path) -> None:
 def test_the_api_names_the_position() -> None:
     with pytest.raises(DataError, match="text 1 is empty"):
         isogloss.embed(["bread", " "], str(tiny.sentence_folder()))
+    with pytest.raises(DataError, match="text 0 has half a character"):
+        isogloss.embed(["a\ud800"], str(tiny.sentence_folder()))
     assert isogloss.embed([], str(tiny.sentence_folder())).shape == (0, 32)
 
 

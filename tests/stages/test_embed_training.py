@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import tiny
-from isogloss.core.errors import DataError, RecipeError
+from isogloss.core.errors import DataError, RecipeError, StaleError
 from isogloss.core.run import Run
 
 LANGS = ("eng_Latn", "swh_Latn", "tha_Thai")
@@ -127,6 +127,24 @@ def test_align_brings_translations_together_beside_the_task(tmp_path: Path) -> N
 def test_align_without_anything_tied_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="align needs two contents in two languages each"):
         tiny.train(tiny.recipe(tmp_path, train={"methods": ["full", "align"]}), tmp_path)
+
+
+def test_align_beside_a_static_model(tmp_path: Path) -> None:
+    made = recipe(tmp_path, STATIC, train={"steps": 2, "eval_every": 2, "methods": ["full", "align"]})
+    tiny.train(made, tmp_path)
+    assert card(tmp_path, made)["steps"] == 2
+
+
+def test_parallel_text_that_changes_under_finished_work_is_seen(tmp_path: Path) -> None:
+    aside = tmp_path / "aside.jsonl"
+    aside.write_text("\n".join(json.dumps(row) for row in parallel()), encoding="utf-8")
+    methods = ["full", {"use": "align", "parallel": [str(aside)]}]
+    made = tiny.recipe(tmp_path, train={"methods": methods, "steps": 2, "eval_every": 2})
+    tiny.train(made, tmp_path)
+    tiny.train(made, tmp_path)
+    aside.write_text("\n".join(json.dumps(row) for row in parallel(30)), encoding="utf-8")
+    with pytest.raises(StaleError, match="parallel"):
+        tiny.train(made, tmp_path)
 
 
 def test_what_does_not_go_together_is_refused_with_the_recipe(tmp_path: Path) -> None:

@@ -268,6 +268,7 @@ def test_other_wrong_words(cli: Cli, files: Path) -> None:
     for arguments, words in (
         (["--docs", "all.jsonl", "--model", "m", "--top", "0"], "--top must be at least 1"),
         (["--docs", "all.jsonl", "--query-vectors", "x.npy"], "--query-vectors needs --queries"),
+        (["--docs", "all.jsonl", "--model", "m", "--out", "all.jsonl"], "all.jsonl is what is read"),
         (["--queries", "all.jsonl"], "Missing option '--docs'"),
         (["--docs", "all.jsonl", "--model", "./gone"], "there is no model folder"),
     ):

@@ -102,6 +102,11 @@ class Embedder:
         return cls(name, found, layout, model)
 
     @property
+    def model(self) -> TextModel:
+        """The transformer and its tokenizer, without what stands above."""
+        return self._model
+
+    @property
     def device(self) -> torch.device:
         return next(self._model.parameters()).device
 
@@ -195,6 +200,10 @@ def check_texts(texts: Sequence[str]) -> None:
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TextError(i, f"is a {type(text).__name__}, not a string")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise TextError(i, "has half a character (a lone surrogate); mend it or leave it out") from None
         if not text.strip():
             raise TextError(i, "is empty, and an empty text has no vector; leave it out")
 

@@ -93,7 +93,7 @@ def cluster_file(
     if centre and rows["lang"].null_count():
         row = rows["origin"].filter(rows["lang"].is_null())[0]
         raise DataError(f"{row}: --centre needs a language for every row, in a column 'lang'")
-    _check(rows.height, clusters, smallest)
+    _check(rows.height, clusters, smallest, seed)
     facts: dict[str, Any]
     if vectors is not None:
         given, facts = embed.read_vectors(vectors, rows, path)
@@ -143,18 +143,23 @@ def cluster(
         vectors = embed.unit(texts, "the vectors")
     else:
         vectors = embed.encoder(model).vectors(texts)[0]
-    _check(len(vectors), clusters, smallest)
+    _check(len(vectors), clusters, smallest, seed)
     return number(vectors, clusters=clusters, smallest=smallest, seed=seed)
 
 
 def number(vectors: np.ndarray, *, clusters: int | None = None, smallest: int = SMALLEST, seed: int = 0) -> np.ndarray:
     """The number of the cluster of each unit vector `(N,)`, from 0 for the largest; -1 for none."""
+    import warnings
+
     import numpy as np
     from sklearn.cluster import HDBSCAN, KMeans, MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     if clusters is not None:
         Kind = MiniBatchKMeans if len(vectors) > LARGE else KMeans
-        codes = Kind(clusters, n_init=4, random_state=seed).fit_predict(vectors)
+        with warnings.catch_warnings():  # of fewer different rows than clusters; how many were found is told
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            codes = Kind(clusters, n_init=4, random_state=seed).fit_predict(vectors)
     else:
         codes = HDBSCAN(min_cluster_size=smallest, algorithm="auto", copy=True).fit_predict(vectors)
     names, counts = np.unique(codes[codes >= 0], return_counts=True)
@@ -163,7 +168,9 @@ def number(vectors: np.ndarray, *, clusters: int | None = None, smallest: int = 
     return np.array([place.get(int(code), -1) for code in codes], np.int64)
 
 
-def _check(n: int, clusters: int | None, smallest: int) -> None:
+def _check(n: int, clusters: int | None, smallest: int, seed: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed must lie between 0 and {2**32 - 1:,}, got {seed}")
     if clusters is not None and not 1 <= clusters <= n:
         raise InputError(f"--clusters must lie between 1 and the number of rows, {n:,}; got {clusters:,}")
     if clusters is None and smallest < 2:

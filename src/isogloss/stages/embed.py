@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -210,12 +211,12 @@ def unit(given: np.ndarray, of: str) -> np.ndarray:
     """Vectors at unit length, float32. Raises DataError where one has no direction."""
     import numpy as np
 
-    wide = np.asarray(given, np.float32)
+    wide = np.asarray(given, np.float64)  # in float32 the squares of 1e20 or 1e-30 would not be numbers any more
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
     if len(bad):
         raise DataError(f"vector {bad[0]} of {of} is zero or not finite, so it has no direction")
-    return np.asarray(wide / lengths)
+    return np.asarray(wide / lengths, np.float32)
 
 
 def _beside(path: Path) -> dict[str, Any]:
@@ -231,6 +232,28 @@ def facts_path(path: Path) -> Path:
     'a/vectors.json'
     """
     return path.with_suffix(".json")
+
+
+def apart(out: Path, *read: Path | None) -> None:
+    """Refuse to write over a file that is read. Raises InputError."""
+    for path in read:
+        if path is not None and out.exists() and path.exists() and out.samefile(path):
+            raise InputError(f"{out} is what is read, and writing there would replace it; give --out another name")
+
+
+def _free(path: Path) -> None:
+    """Refuse to replace a JSON file that does not tell of vectors. Raises InputError."""
+    if not path.exists():
+        return
+    try:
+        said = json.loads(path.read_bytes())
+    except (ValueError, OSError):
+        said = None
+    if not isinstance(said, dict) or not {"digest", "vectors"} <= set(said):
+        raise InputError(
+            f"{path} is there and does not tell of vectors, and what they are would be written there; "
+            "give --out another name"
+        )
 
 
 # -- the stage --------------------------------------------------------------------------------------------------
@@ -249,6 +272,9 @@ def embed_file(
     say = say or Say()
     if out.suffix != ".npy":
         raise InputError(f"vectors are written as .npy; got --out {out}")
+    apart(out, given)
+    apart(facts_path(out), given)
+    _free(facts_path(out))
     frame = rows(given, text=text, tagged=False)
     found = encoder(model, revision=revision)
     vectors, n_cut = vectors_of(frame, found, say, prompt=prompt)

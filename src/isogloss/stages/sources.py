@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isogloss.core import lang as lang_table
-from isogloss.core import parts, sources
+from isogloss.core import nearness, parts, sources
 from isogloss.core.corpus import Fields, Rejected, read
 from isogloss.core.errors import DataError, InputError, nearest
 from isogloss.core.readers import expand
@@ -59,23 +59,42 @@ def answer(
     *,
     data: str | None = None,
     family: str | None = None,
+    model: str | None = None,
+    text: str | None = None,
     say: Say,
 ) -> Answer:
     """Rank sources for targets; codes in any spelling. Raises DataError for what is no language, or none at all.
 
-    `data` is a recipe or a file with texts and languages; a recipe also says what kind of model is trained.
+    `data` is a recipe or a file with texts and languages; a recipe also says what kind of model is trained. With
+    `model`, the one that is going to be tuned, neighbours in its states take part: of the texts in `text`, and in
+    `data` for languages that `text` does not have. Raises InputError for one without the other.
     """
     sources.task_of(task)
+    if text is not None and model is None:
+        raise InputError(
+            "--text is read by the model that is going to be tuned: name it with --model, or give the texts with --data"
+        )
+    if model is not None and text is None and data is None:
+        raise InputError("--model needs sentences of the targets and the candidates: give them with --text or --data")
     if family is not None and family not in parts.names("families"):
         raise InputError(f"there is no family '{family}'{nearest(family, parts.names('families'))}")
     asked: dict[str, str] = {}
     wanted = _tags("target", targets, asked, say)
     chosen = None if candidates is None else _tags("candidate", candidates, asked, say)
     texts: dict[str, Profile] | None = None
+    kept: dict[str, list[str]] = {}
     if data is not None:
-        texts, made = _texts(data, say)
+        kept, made = _kept(data, say)
+        texts = {tag: sources.profile(some) for tag, some in kept.items()}
         family = family or made
+    if model is not None and family == "ngram":
+        raise InputError("an ngram model has no hidden states; leave --model out, or name another --family")
+    if text is not None:
+        kept = {**kept, **_kept(text, say)[0]}
+    family = family or ("encoder" if model is not None else None)
     rankings = sources.rank(wanted, chosen, task=task, family=family, texts=texts)
+    if model is not None:
+        rankings = _neighbours(rankings, kept, model, text or str(data), say)
     said: set[str] = set()
     for ranking in rankings:
         for note in ranking.notes:
@@ -114,8 +133,8 @@ def _plainly(code: str, tag: str) -> bool:
     return code.replace("-", "_").casefold() in {word.replace("-", "_").casefold() for word in plain}
 
 
-def _texts(data: str, say: Say) -> tuple[dict[str, Profile], str | None]:
-    """Samples of text by language, and the family that a recipe names."""
+def _kept(data: str, say: Say) -> tuple[dict[str, list[str]], str | None]:
+    """Texts by language, and the family that a recipe names."""
     from isogloss.stages import prepare
 
     family = None
@@ -140,7 +159,51 @@ def _texts(data: str, say: Say) -> tuple[dict[str, Profile], str | None]:
         say.note(f"{n_aside} row{'s' * (n_aside > 1)} of {data} cannot be used ({first})")
     if not kept:
         raise DataError(f"{data} has no row with a text and a language; a column 'text' and a column 'lang' are needed")
-    return {tag: sources.profile(texts) for tag, texts in kept.items()}, family
+    return kept, family
+
+
+def _neighbours(
+    rankings: Sequence[Ranking], texts: Mapping[str, Sequence[str]], name: str, where: str, say: Say
+) -> list[Ranking]:
+    """Rankings with the evidence of the model `name`; what is read is said before it is."""
+    plans = []
+    for ranking in rankings:
+        plan = nearness.enough(texts, ranking.target, [one.source for one in ranking.candidates], where)
+        lacking = [one.source for one in ranking.candidates if one.source not in plan]
+        if lacking:
+            more = f" and {len(lacking) - 8} more" if len(lacking) > 8 else ""
+            say.note(
+                f"{where} has fewer than {nearness.FEWEST} sentences of {', '.join(lacking[:8])}{more}, for which the prior "
+                f"alone speaks on {ranking.target}"
+            )
+        plans.append(plan)
+    wanted = sorted({(tag, text) for plan in plans for tag, some in plan.items() for text in some})
+    n_langs = len({tag for tag, _ in wanted})
+    say.line(f"sources   {len(wanted):,} sentences in {n_langs} languages will go through {name} once; loading torch")
+
+    from isogloss.nn import neighbours
+    from isogloss.stages.embed import encoder
+
+    embedder = encoder(name).embedder
+
+    def begin(n_tokens: int, seconds: float) -> None:
+        say.line(f"sources   {n_tokens:,} tokens, about {max(1.0, seconds):,.0f} s on {embedder.device.type}")
+
+    states, layers = neighbours.states(
+        embedder,
+        [text for _, text in wanted],
+        begin=begin,
+        tick=lambda done: say.progress("sentences", done, len(wanted)),
+    )
+    say.close()
+    at = {pair: i for i, pair in enumerate(wanted)}
+    words = f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]} to {layers[-1]}"
+    out = []
+    for ranking, plan in zip(rankings, plans, strict=True):
+        vectors = {tag: states[:, [at[tag, text] for text in some]] for tag, some in plan.items()}
+        target = vectors.pop(ranking.target)
+        out.append(nearness.combine(ranking, nearness.nearness(target, vectors, words)))
+    return out
 
 
 def codes(text: str | None, what: str) -> list[str] | None:
@@ -194,10 +257,14 @@ def prose(ranking: Ranking, sampled: bool, width: int) -> Iterator[str]:
     n_all = len(ranking.candidates)
     fit = ranking.fitted
     n_more = f" and {len(some) - 8} more" if len(some) > 8 else ""
-    text = (
-        f"Sources that cannot be told from the best (*): {', '.join(some[:8])}{n_more}, {len(some)} of {n_all}. "
-        f"In 8 of 10 targets that were held out ({fit.n_targets}: {fit.on}) such a set had the best source in it."
-    )
+    seen = f"such a set had the best source in it for 8 of 10 targets that were held out ({fit.n_targets}: {fit.on})"
+    text = f"Sources that cannot be told from the best (*): {', '.join(some[:8])}{n_more}, {len(some)} of {n_all}. "
+    if _with_model(ranking):
+        text += (
+            f"From the prior alone {seen}; with a model's neighbours that was not measured: intervals are the prior's."
+        )
+    else:
+        text += f"In the prior's tables {seen}."
     yield from textwrap.wrap(text, width)
     for one in ranking.candidates[:REASONS]:
         if one.source == sources.ENGLISH:
@@ -209,9 +276,14 @@ def prose(ranking: Ranking, sampled: bool, width: int) -> Iterator[str]:
     yield from textwrap.wrap("What would change this: " + _change(ranking, sampled), width, subsequent_indent="  ")
 
 
+def _with_model(ranking: Ranking) -> bool:
+    """Whether neighbours in a model took part."""
+    return any(one.stage.endswith(nearness.STAGE) for one in ranking.candidates)
+
+
 def _change(ranking: Ranking, sampled: bool) -> str:
     parts = []
-    if not sampled:
+    if not sampled and not _with_model(ranking):
         parts.append(
             f"{sources.FEWEST_TEXTS} unlabelled sentences of {ranking.target} and rows of the sources (--data)"
         )

@@ -79,13 +79,25 @@ def objective(
         picked = rng.choice(len(members), min(contents, len(members)), replace=False)
         pairs = [_pair(members[i].to_numpy(), langs, rng) for i in picked.tolist()]
         inputs = padded(model, [ids[i] for pair in pairs for i in pair])
-        states_BTD = model.net.base_model(**inputs).last_hidden_state
+        trunk = getattr(model.net, "base_model", model.net)  # the static family has no head, and no trunk beside it
+        states_BTD = trunk(**inputs).last_hidden_state
         vectors = torch.nn.functional.normalize(pooled(states_BTD, inputs["attention_mask"]), dim=-1)
         group = torch.arange(len(pairs), device=vectors.device).repeat_interleave(2)
         loss_B, n_B = ranking(vectors, group, scale)
         return weight * loss_B.sum() / n_B.sum()
 
     return loss
+
+
+def source(*, parallel: list[Path] = []) -> list[str]:  # noqa: B006  read only
+    """Digests of the files of parallel text, to tell when they changed under finished work."""
+    from isogloss.core import files, readers
+
+    return [
+        files.digest(raw.path)
+        for path in parallel
+        for raw in readers.expand(path, path.name, format=None, encoding="utf-8", rows=None, given={})
+    ]
 
 
 def _pair(members: np.ndarray, langs: list[str], rng: np.random.Generator) -> tuple[int, int]:

@@ -31,15 +31,21 @@ CELLS = 20_000_000
 
 
 def labels(train: pl.DataFrame) -> tuple[str, ...]:
-    """None. Raises DataError where no group has rows in two languages: there is nothing to bring together."""
+    """None. Raises DataError without two groups of rows in two languages: there is nothing to tell apart."""
     import polars as pl
 
     from isogloss.core.errors import DataError
 
     tied = train.filter(pl.col("group").is_not_null()).group_by("group").agg(pl.col("lang").n_unique())
-    if not (tied["lang"] > 1).any():
+    n_tied = int((tied["lang"] > 1).sum())
+    if not n_tied:
         raise DataError(
             "no two train rows are tied: to embed, rows that say the same in different languages need the same 'group'"
+        )
+    if n_tied < 2:
+        raise DataError(
+            "the train rows have one group in two languages, and a content is learned by telling it from others: "
+            "rows that do not say the same need another 'group'"
         )
     return ()
 

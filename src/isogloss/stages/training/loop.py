@@ -139,10 +139,11 @@ def call(recipe: Recipe, message: Any) -> Any:
 
 
 def sources(recipe: Recipe) -> dict[str, Any]:
-    """What weights on this disk the recipe names, by their digests, to tell when they change under finished work."""
+    """Digests of the weights and the files of methods that the recipe names, to tell when they change under work."""
     family = recipe.family
     found = family("source", untrained(recipe, (), skeleton=True)) if family.part.has("source") else None
-    return {"weights": found} if found else {}
+    of_methods = {m.name: read for m in recipe.methods if m.part.has("source") and (read := m("source"))}
+    return ({"weights": found} if found else {}) | ({"parallel": of_methods} if of_methods else {})
 
 
 def untrained(recipe: Recipe, labels: Sequence[str], *, skeleton: bool) -> Start:
