@@ -30,32 +30,39 @@ def plain(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if unicodedata.category(c)[0] in "LMN")
 
 
-def look(train: pl.DataFrame, packs: Path) -> dict[str, object]:
-    """Look for every measured row among the trained rows, and among the translations of a trained content."""
+def look(corpora: list[pl.DataFrame], packs: Path) -> dict[str, object]:
+    """Look for every measured row among the trained rows of all halves, and among the translations of a content.
+
+    Rows that were held out are looked at too: they chose the checkpoint, and the share of each language.
+    """
+    every = pl.concat(corpora).unique(["id", "split"])
+    train, held = every.filter(pl.col("split") == "train"), every.filter(pl.col("split") == "dev")
     measured = pl.concat([
         pl.read_parquet(packs / f"{name}.parquet").filter(pl.col("split") != "train").select("lang", "text", "group")
         for name in ("sib200", "nusax_senti")
     ])  # fmt: skip
     keys = {plain(text) for text in measured["text"]}
     hits = [plain(text) in keys for text in train["text"]]
+    dev = held.filter(pl.Series([plain(text) in keys for text in held["text"]], dtype=pl.Boolean))
     # A content is measured when a FLORES row of it, in any language, is a measured row.
     flores = pl.read_parquet(packs / "flores200.parquet")
     touched = {g for g, text in flores.select("group", "text").iter_rows() if plain(text) in keys}
     trained = set(train.filter(pl.col("source") == "flores")["id"].str.extract(r"(dev-\d+)$").drop_nulls())
     return {
         "measured_rows": measured.height, "trained_rows": train.height, "rows_found": sum(hits),
+        "held_out_contents": held["group"].n_unique(), "held_out_contents_measured": dev["group"].n_unique(),
         "flores_contents_with_a_measured_row": len(touched), "of_them_trained_on": sorted(touched & trained),
     }  # fmt: skip
 
 
-def pack(run: Path, packs: Path) -> None:
+def pack(run: Path, first: Path, packs: Path) -> None:
     import torch
     from safetensors.torch import save_file
     from transformers import AutoModel
 
     corpus = pl.read_parquet(run / "corpus" / "*.parquet")
     train = corpus.filter(pl.col("split") == "train")
-    found = look(train, packs)
+    found = look([corpus, pl.read_parquet(first / "corpus" / "*.parquet")], packs)
     if found["rows_found"] or found["of_them_trained_on"]:
         raise SystemExit(f"measured text was trained on: {found}")
     ledger = pl.read_parquet(run / "ledger.parquet")
@@ -75,6 +82,8 @@ def pack(run: Path, packs: Path) -> None:
     tokenizer = json.loads((model / "tokenizer.json").read_text())
     (OUT / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), "utf-8")
     settings = json.loads((model / "tokenizer_config.json").read_text())
+    leftovers = ("max_length", "truncation_strategy", "stride", "is_local", "local_files_only")
+    settings = {name: value for name, value in settings.items() if name not in leftovers}
     write(OUT / "tokenizer_config.json", settings | {"model_max_length": READS}, 2)
     for name in ("modules.json", "1_Pooling/config.json"):
         (OUT / name).parent.mkdir(exist_ok=True)
@@ -106,11 +115,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["pack", "card"])
     parser.add_argument("--run", type=Path, default=Path("runs/mini"))
+    parser.add_argument("--first", type=Path, default=Path("runs/mini-static"))
     parser.add_argument("--packs", type=Path, default=Path("../shared/data"))
     parser.add_argument("--scores", type=Path, default=Path("runs/mini-scores.json"))
     given = parser.parse_args()
     if given.what == "pack":
-        pack(given.run, given.packs)
+        pack(given.run, given.first, given.packs)
     else:
         from mini_card import card
 

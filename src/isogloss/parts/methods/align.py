@@ -45,7 +45,8 @@ def objective(
     alignment), where it is done before the task and not beside it.
 
     Knobs:
-        parallel: files of parallel text (`text, lang, group`); default: the train rows that are tied by `group`.
+        parallel: files of parallel text (`text, lang, group`); default: the train rows that are tied by `group`. They are
+            not compared with the recipe's dev and test rows: `isogloss step decontaminate` does that.
         weight: of this loss, where that of the task has 1.
         scale: cosines are multiplied by it before the softmax.
         contents: groups at a step.

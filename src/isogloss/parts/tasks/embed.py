@@ -94,7 +94,8 @@ def loss(
     """`loss_B` of translation ranking, in nats a row, and `n_B`: 1 for a row with a translation in the batch, else 0.
 
     Each row is compared with the centre of each content of the batch; from its own content's centre the row itself is
-    left out. With two languages a group this is ranking with in-batch negatives, both directions (Yang et al. 2019;
+    left out. With `train.accumulate` or several processes, the contents it is compared with are those of its own part of
+    the batch: another, easier objective. With two languages a group this is ranking with in-batch negatives, both directions (Yang et al. 2019;
     Feng et al. 2022, LaBSE); with more it is the centroid form of Wan et al. 2018 (generalised end-to-end loss).
 
     Knobs:
