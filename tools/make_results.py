@@ -31,7 +31,7 @@ def few_shot(folder: Path, command: str) -> Iterator[str]:
     yield f"\n## {folder.name}\n"
     yield f"`{command}`\n"
     for line in (folder / "few-shot.md").read_text(encoding="utf-8").splitlines():
-        yield line.replace("# ", "### ", 1) if line.startswith("# ") else line
+        yield "##" + line if line.startswith("#") else line
 
 
 def section(folder: Path, command: str) -> Iterator[str]:
