@@ -85,7 +85,7 @@ def test_it_writes_a_recipe_that_loads_and_names_every_key(tmp_path: Path, monke
     assert text == made.text
     for entry in KEYS:
         last = entry.name.rpartition(".")[2]
-        inline = entry.name.startswith(("data.raw.", "data.split.", "train.stop.", "train.keep."))
+        inline = entry.name.startswith(("data.raw.", "data.split.", "train.stop.", "train.keep.", "train.shots."))
         assert (
             inline
             or entry.kind == "section"
