@@ -41,7 +41,9 @@ def of(rows: pl.DataFrame, lang: str | None, split: str) -> np.ndarray:
 def fitted(vectors: np.ndarray, labels: np.ndarray) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3).fit(vectors, labels)
+    # to the end where that is quick; of tens of thousands of rows nearly to the end
+    tol = 1e-4 if len(labels) < 5_000 else 1e-3
+    return LogisticRegression(C=STRENGTH, max_iter=300, tol=tol).fit(vectors, labels)
 
 
 def interval(values: np.ndarray, rng: np.random.Generator) -> list[float]:
