@@ -21,6 +21,8 @@ from pathlib import Path
 import langcodes.data_dicts as cldr
 import polars as pl
 
+from isogloss.core.typology import NO_FAMILIES
+
 FEWEST = 10  # a language with fewer values cannot be compared with anything
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -47,18 +49,6 @@ CODES = {"aze": "aze", "uzb": "uzb", "oji": "ojg", "gur": "gvr"}
 
 # What Glottolog classifies and the map of codes lacks.
 GLOTTOCODES = {"cnr": "mont1282", "srd": "sard1257"}
-
-# Glottolog's shelves for what has no genealogy; they are no families.
-NO_FAMILIES = [
-    "Artificial Language",
-    "Bookkeeping",
-    "Mixed Language",
-    "Pidgin",
-    "Sign Language",
-    "Speech Register",
-    "Unattested",
-    "Unclassifiable",
-]
 
 
 def plain(value: str) -> str:

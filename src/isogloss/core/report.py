@@ -141,6 +141,12 @@ def ranks(rows: pl.DataFrame) -> tuple[Ints, NDArray[np.bool_]]:
     return values, given
 
 
+def found_within(rows: pl.DataFrame, k: int) -> Floats:
+    """Counts (N, 2) of recall at `k`: found among the first `k`, rows. A row without `rank` does not count."""
+    rank, given = ranks(rows)
+    return np.column_stack([given & (rank <= k), given]).astype(np.float64)
+
+
 def class_counts(rows: pl.DataFrame, labels: Sequence[str]) -> Floats:
     """Count per row and class: predicted rightly, gold, predicted; (N, 3 * (C + 1)), three blocks of C + 1.
 

@@ -522,14 +522,14 @@ def _glottolog() -> Mapping[str, tuple[tuple[float, float] | None, tuple[str, ..
     for code, latitude, longitude, groups in rows.iter_rows():
         place = None if latitude is None or longitude is None else (latitude, (longitude + 180) % 360 - 180)
         path = tuple(group.strip() for group in (groups or "").split(",") if group.strip())
-        pseudo = bool(path) and path[0] in _NO_FAMILIES
+        pseudo = bool(path) and path[0] in NO_FAMILIES
         inner = path[1:] if pseudo else path
         found[code] = (place, None if pseudo and not inner else (*inner, code))
     return found
 
 
-# Glottolog's shelves for what has no genealogy
-_NO_FAMILIES = [
+# Glottolog's shelves for what has no genealogy; they are no families.
+NO_FAMILIES = [
     "Artificial Language",
     "Bookkeeping",
     "Mixed Language",

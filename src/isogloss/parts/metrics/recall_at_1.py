@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from isogloss.core.report import Floats, ranks, ratio
+from isogloss.core.report import Floats, found_within, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +21,7 @@ READS = ("rank",)
 
 
 def stats(rows: pl.DataFrame, labels: Sequence[str]) -> Floats:
-    rank, given = ranks(rows)
-    return np.column_stack([given & (rank <= 1), given]).astype(np.float64)
+    return found_within(rows, 1)
 
 
 def value(totals: Floats) -> Floats:

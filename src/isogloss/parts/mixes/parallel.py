@@ -44,9 +44,7 @@ def order(
     turn = _turns(tied)
     by_group = tied[np.lexsort((rng.random(len(tied)), turn, groups[tied]))]
     own = groups[by_group]
-    first = np.concatenate([[True], own[1:] != own[:-1]])
-    place = np.arange(len(own)) - np.maximum.accumulate(np.where(first, np.arange(len(own)), 0))
-    block = np.cumsum(first | (place % together == 0)) - 1
+    block = np.cumsum(_turns(own) % together == 0) - 1
     alone = np.flatnonzero((np.bincount(block)[block] == 1) & (sizes[own] > 1))
     if len(alone):
         everyone = np.argsort(groups, kind="stable")
