@@ -1,4 +1,6 @@
-"""The card of isogloss/mini, written from measured scores and the ledger; no number in it is typed by hand."""
+"""The card of isogloss/mini, written from measured scores and the ledger; no score of it is typed by hand.
+
+Typed are the goals, the minutes of training, and what character n-grams from Indonesian reach on NusaX (0.540)."""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ from typing import Any
 
 from isogloss.core import lang as lang_table
 
-GOALS = {"zero_shot": (0.64, 0.52), "retrieval": (0.80, None), "all": (0.72, None)}
+# What is aimed at: the mean of a score, and how it is called.
+GOALS = (
+    ("zero_shot", "zero-shot", 0.64),
+    ("retrieval", "retrieval", 0.80),
+    ("fine_tuned", "fine-tuned on all languages", 0.72),
+)
 
 
 def card(folder: Path, scores: dict[str, Any]) -> None:
@@ -103,11 +110,7 @@ def lines(scores: dict[str, Any], ledger: dict[str, Any], config: dict[str, Any]
     )
     short = [
         f"{name} {scores[key]['mean']:.3f} (goal {mean:.2f})"
-        for key, name, mean in (
-            ("zero_shot", "zero-shot", 0.64),
-            ("retrieval", "retrieval", 0.80),
-            ("fine_tuned", "fine-tuned on all languages", 0.72),
-        )
+        for key, name, mean in GOALS
         if key in scores and scores[key]["mean"] < mean
     ]
     if short:

@@ -46,8 +46,9 @@ def sentence(n_all: int, n_trained: int) -> str:
 def keep_freed() -> None:
     """Let this process keep the memory that tensors free, for the next ones: glibc gives large ones back at once.
 
-    Fetching pages anew can take longer than the computation: a step of a small encoder on two cores of a virtual
-    machine took 7.1 s without this and 1.1 s with it (docs/log.md). The peak stays what it is. Without glibc: nothing.
+    Fetching pages anew can take as long as the computation: a step of a small encoder in single precision on two cores
+    of a virtual machine took 2.0 s without this and 1.1 s with it (docs/log.md). The peak stays what it is.
+    Without glibc: nothing.
     """
     import ctypes
 
