@@ -66,7 +66,7 @@ def test_clusters_that_are_merely_languages_are_seen_and_centring_mends_them() -
 
 
 def shown(found: stage.Clustered, show: int = 0) -> list[str]:
-    from isogloss.cli import _columns
+    from isogloss.cli.screen import columns as _columns
 
     return list(stage.lines(found, _columns, 100, show))
 
