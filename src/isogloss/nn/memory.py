@@ -50,6 +50,35 @@ def sentence(n_all: int, n_trained: int, parts: Mapping[str, int]) -> str:
     return f"{sizes}: {listed}; {sum(parts.values()) / 1e9:.2f} GB and activations"
 
 
+def forget_peak() -> None:
+    """Let `peak` count from here on, where the system allows that (Linux, CUDA)."""
+    import torch
+
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak() -> dict[str, int]:
+    """The most bytes that this process has held: of main memory (`process`), and of the accelerator (`device`)."""
+    import resource
+    import sys
+
+    import torch
+
+    found = {}
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        found["process"] = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration, ValueError):
+        unit = 1 if sys.platform == "darwin" else 1024
+        found["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if torch.cuda.is_available():
+        found["device"] = torch.cuda.max_memory_allocated()
+    return found
+
+
 def keep_freed() -> None:
     """Let this process keep the memory that tensors free, for the next ones: glibc gives large ones back at once.
 
