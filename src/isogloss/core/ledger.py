@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,7 @@ from isogloss.core.energy import Meter
 from isogloss.core.errors import DamagedError
 
 Unit = Literal["minute", "kilojoule", "petaflop", "money"]
-# How a report writes "for each ...".
-WORDS: Mapping[Unit, str] = {"minute": "minute", "kilojoule": "kJ", "petaflop": "PFLOP", "money": "unit of money"}
+PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 
 
 class Ledger:
@@ -109,6 +109,16 @@ def in_units(document: Mapping[str, Any]) -> dict[Unit, float]:
     found["petaflop"] = document.get("flops", 0.0) / 1e15
     found["money"] = document.get("money", 0.0)
     return {unit: value for unit, value in found.items() if value > 0}
+
+
+def scaled(value: float) -> tuple[float, str]:
+    """A number with the prefix that leaves one to three digits before its point.
+
+    >>> scaled(129e9), scaled(0.0)
+    ((129.0, 'G'), (0.0, ''))
+    """
+    power = min(len(PREFIXES) - 1, max(0, int(math.log10(value)) // 3)) if value >= 1 else 0
+    return value / 1000.0**power, PREFIXES[power]
 
 
 def _added(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:

@@ -52,11 +52,12 @@ def sentence(n_all: int, n_trained: int, parts: Mapping[str, int]) -> str:
 
 def forget_peak() -> None:
     """Let `peak` count from here on, where the system allows that (Linux, CUDA)."""
-    import torch
+    import sys
 
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
@@ -65,8 +66,6 @@ def peak() -> dict[str, int]:
     import resource
     import sys
 
-    import torch
-
     found = {}
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
@@ -74,7 +73,8 @@ def peak() -> dict[str, int]:
     except (OSError, StopIteration, ValueError):
         unit = 1 if sys.platform == "darwin" else 1024
         found["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         found["device"] = torch.cuda.max_memory_allocated()
     return found
 

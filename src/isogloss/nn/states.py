@@ -95,7 +95,7 @@ class Store:
                 continue
             self._lock = lock
             data = self.folder / f"{number}.bin"
-            self._own = os.open(data, os.O_RDWR | os.O_CREAT)
+            self._own = os.open(data, os.O_RDWR | os.O_CREAT, 0o644)
             self._size = os.lseek(self._own, 0, os.SEEK_END)
             index = data.with_suffix(".index")
             if index.is_file() and index.stat().st_size % RECORD.size:
