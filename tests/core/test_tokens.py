@@ -162,7 +162,7 @@ def test_a_file_that_was_cut_is_refused_in_a_sentence(one: tuple[str, Path, Toke
         else:
             # a text that ends at the end of a line, or in a piece, is a smaller vocabulary; it is said, or is the whole
             assert name in ("vocab.txt", "tiktoken")
-            assert read.n_vocab < own.n_vocab or size >= len(raw) - 1
+            assert read.n_vocab <= own.n_vocab
             assert name == "tiktoken" or raw[:size].endswith(b"\n") or any("cut" in note for note in read.notes)
 
 

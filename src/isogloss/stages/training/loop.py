@@ -33,7 +33,7 @@ from isogloss.nn.checkpoints import Checkpoint, Checkpoints
 from isogloss.nn.model import Start, TextModel, n_parameters
 from isogloss.nn.trainee import Stepped, Trainee
 from isogloss.nn.world import World
-from isogloss.stages.train import slim, train_rows
+from isogloss.stages.train import slim, start_folder, train_rows
 from isogloss.stages.training.account import Log, Reserve, Seen
 from isogloss.stages.training.schedule import Measured, Plan, plan
 from isogloss.stages.training.supervise import Judged, Supervisor, columns
@@ -63,7 +63,7 @@ def learn(
     memory.keep_freed()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
-    store = _store(run, reads, world, again=again)
+    store = _store(recipe, run, reads, world, again=again)
     log = Log(run.path("steps.jsonl"), world.first)
     budget = Budget(recipe.budget.seconds, before=log.seconds)
     spec, job = recipe.train, _prepare(recipe, run, world, say, rows, labels, log)
@@ -146,6 +146,11 @@ def sources(recipe: Recipe) -> dict[str, Any]:
     return ({"weights": found} if found else {}) | ({"parallel": of_methods} if of_methods else {})
 
 
+def beginning(recipe: Recipe, run: Run, rows: pl.DataFrame) -> Start:
+    """What a family needs to make, or find, the tokenizer of a run before training."""
+    return _start(recipe, start_folder(recipe, run), (), rows, skeleton=True)
+
+
 def untrained(recipe: Recipe, labels: Sequence[str], *, skeleton: bool) -> Start:
     """What a family needs for its model as it is before training."""
     return _start(
@@ -172,7 +177,7 @@ class Job:
     tokens_per_word: dict[str, float]
 
 
-def _store(run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> Checkpoints:
+def _store(recipe: Recipe, run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> Checkpoints:
     """The run's checkpoints. Raises StaleError when they are of a training with another recipe or corpus."""
     folder, note = run.path("checkpoints"), run.path("checkpoints", "reads.json")
     plain = json.loads(json.dumps(reads, default=str))
@@ -185,6 +190,7 @@ def _store(run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> 
         if before != plain:
             raise run.stale("train", run.changes(before, plain))
         files.write_json(note, plain)
+        start_folder(recipe, run)
     world.wait()
     return Checkpoints(folder, files.digest_of(plain))
 
