@@ -221,10 +221,7 @@ def rust(
     inner.no_truncation()
     inner.no_padding()
     model = value["model"]
-    byte_level = any(
-        '"ByteLevel"' in json.dumps(value.get(part)) for part in ("pre_tokenizer", "decoder", "normalizer")
-    )
-    kind = _kind_of(model, byte_level)
+    kind = kind_of(value)
     vocab: dict[str, int] = inner.get_vocab(with_added_tokens=True)
     added = {int(one["id"]): one for one in value.get("added_tokens") or ()}
     by_id = {i: piece for piece, i in vocab.items()}
@@ -233,7 +230,7 @@ def rust(
     specials = frozenset(i for i, one in added.items() if one.get("special")) | unknown
     reserved = frozenset(i for i, piece in by_id.items() if RESERVED.fullmatch(piece))
     if pieces is None:
-        surface = _surfaces(kind, byte_fallback, model)
+        surface = surfaces(kind, byte_fallback, model)
         pieces = {i: "" if i in specials or i in reserved else surface(piece) for i, piece in by_id.items()}
 
     def cut(texts: Sequence[str]) -> Encoded:
@@ -248,13 +245,18 @@ def rust(
         fallback=byte_fallback or (kind == "byte-level bpe" and _alphabet_whole(vocab)),
         n_special=inner.num_special_tokens_to_add(False),
         lowercases=bool(_lowercases(value.get("normalizer"))),
-        notes=tuple(notes), cut=cut, join=join,
+        notes=tuple(notes), inner=inner, cut=cut, join=join,
     )  # fmt: skip
 
 
-def _kind_of(model: Mapping[str, Any], byte_level: bool) -> str:
+def kind_of(value: Mapping[str, Any]) -> str:
+    """The kind of a tokenizer from what its JSON says."""
+    model = value["model"]
     kind = model.get("type") or ("BPE" if "merges" in model else "Unigram" if isinstance(model["vocab"], list) else "")
     if kind == "BPE":
+        byte_level = any(
+            '"ByteLevel"' in json.dumps(value.get(part)) for part in ("pre_tokenizer", "decoder", "normalizer")
+        )
         return "byte-level bpe" if byte_level else "bpe"
     return {"Unigram": "unigram", "WordLevel": "words"}.get(kind, "wordpiece")
 
@@ -278,7 +280,7 @@ def _alphabet_whole(vocab: Mapping[str, int]) -> bool:
     return all(character in vocab for character in byte_alphabet())
 
 
-def _surfaces(kind: str, byte_fallback: bool, model: Mapping[str, Any]) -> Any:
+def surfaces(kind: str, byte_fallback: bool, model: Mapping[str, Any]) -> Any:
     """A function from a piece, as a vocabulary spells it, to its text; None for a piece of a character."""
     table = byte_alphabet()
     prefix = model.get("continuing_subword_prefix") or ("##" if kind == "wordpiece" else "")

@@ -74,6 +74,8 @@ class Tokenizer:
     lowercases: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    inner: Any = field(default=None, repr=False)
+    """The tokenizers library's object, where it is one: what a cure works on."""
     cut: Callable[[Sequence[str]], Encoded] = field(default=lambda texts: nothing(len(texts)), repr=False)
     join: Callable[[Sequence[Sequence[int]]], list[str]] = field(default=lambda ids: [""] * len(ids), repr=False)
 

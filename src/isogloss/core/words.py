@@ -6,7 +6,8 @@ that has a letter or a digit, so punctuation, spaces and emoji are no words. The
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from isogloss.core.lang import facts
@@ -23,10 +24,16 @@ def breaks(text: str) -> Iterator[tuple[int, int]]:
 
     >>> list(breaks("no, 12.5 déjà!")), len(list(breaks("ต้องจองทางโทรศัพท์")))
     ([(0, 2), (4, 8), (9, 13)], 4)
+    >>> list(breaks("😀 𞤆𞤵 x"))
+    [(2, 4), (5, 6)]
     """
     from icu4py.breakers import WordBreaker
 
-    for start, end in WordBreaker(text, "und").segments():
+    found: Iterable[tuple[int, int]] = WordBreaker(text, "und").segments()
+    if not text.isascii() and max(text) > "\uffff":  # ICU counts characters beyond the first plane twice
+        ends = list(accumulate(map(len, WordBreaker(text, "und"))))
+        found = zip([0, *ends], ends, strict=False)
+    for start, end in found:
         if text[start].isalnum() or any(map(str.isalnum, text[start + 1 : end])):
             yield start, end
 

@@ -19,7 +19,7 @@ from isogloss.core.files import digest_of
 from isogloss.core.lang import resolve
 from isogloss.core.report import interval, resampled, wilson
 from isogloss.core.say import Say
-from isogloss.core.tax import MEASURES, judged
+from isogloss.core.tax import MEASURES, Judged, judged
 from isogloss.core.tokens import Tokenizer
 from isogloss.stages.auditing import capacity, inflection, sample
 from isogloss.stages.auditing.counting import AT, Counted, Floats, Ints, count, tie
@@ -111,6 +111,23 @@ def audit(
         why_no_premium=untied.get("", ""),
         notes=tuple(dict.fromkeys((*own.notes, *found.notes, *_notes(own, found, longest, wide, max_length, width)))),
     )
+
+
+def verdicts(own: Tokenizer, rows: pl.DataFrame, reference: str) -> dict[str, Judged]:
+    """What each language of a sample's rows needs, from values alone: no intervals, no variants."""
+    counted = count(own, rows)
+    tie(rows, counted.counts, reference, own.facts.get("width") or WIDTH)
+    held = capacity.capacities(own, counted.pieces, capacity.by_script(own))
+    out = {}
+    for tag in counted.pieces:
+        sums = counted.counts[_places(rows, "lang", tag)].sum(axis=0)
+        values = {
+            name: float(sums[AT[m.over]] / sums[AT[m.under]]) if sums[AT[m.under]] else None
+            for name, m in MEASURES.items()
+        }
+        n_script = held[tag].script_pieces
+        out[tag] = judged(values, fallback=own.fallback, kind=own.kind, n_script=n_script, script=tag[4:])
+    return out
 
 
 def open_tokenizer(name: str | Path, *, revision: str | None = None, say: Say | None = None) -> Tokenizer:

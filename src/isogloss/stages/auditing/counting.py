@@ -97,14 +97,26 @@ def _is_part(tokenizer: Tokenizer) -> NDArray[np.bool_]:
 def _lost(
     texts: Sequence[str], base: Ints, lengths: Ints, starts: Ints, ends: Ints, known: NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
-    """Visible characters of each text, and those that no known token stands for."""
+    """Visible characters of each text, and those that no known token stands for.
+
+    A mark that no token stands for, not even an unknown one, shares the fate of the character before it: what composes
+    an accent with its letter says that the result stands for the letter.
+    """
     size = int(base[-1] + lengths[-1] + 2) if len(texts) else 0
-    begun, ended = (np.bincount(np.minimum(x[known], size), minlength=size + 1) for x in (starts, ends))
-    held = np.cumsum(begun - ended)[:size] > 0
+
+    def under(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        begun, ended = (np.bincount(np.minimum(x[which], size), minlength=size + 1) for x in (starts, ends))
+        return np.asarray(np.cumsum(begun - ended)[:size] > 0)
+
+    held, doubted = under(known), under(~known)
     codes = np.frombuffer("".join(text + "  " for text in texts).encode("utf-32-le"), np.uint32)
     seen, inverse = np.unique(codes, return_inverse=True)
+    kinds = [unicodedata.category(chr(c))[0] for c in seen]
     # white space, controls and formats are no loss: many normalisers take them out
-    visible = np.array([unicodedata.category(chr(c))[0] not in "ZC" for c in seen], bool)[inverse]
+    visible, mark = (np.array([kind in some for kind in kinds], bool)[inverse] for some in ("LMNPS", "M"))
+    free = mark & ~held & ~doubted
+    while (more := free & ~held & np.concatenate([[False], held[:-1]])).any():
+        held = held | more
     at = np.repeat(np.arange(len(texts)), lengths + 2)
     both: list[Floats] = [
         np.bincount(at, weights=mask.astype(np.float64), minlength=len(texts)).astype(np.float64)
