@@ -26,6 +26,7 @@ from isogloss.core import token_files, words
 from isogloss.core.errors import DataError, InputError, PlaceError, nearest
 from isogloss.core.lang import facts
 from isogloss.core.say import Say
+from isogloss.core.tax import Judged
 from isogloss.core.tokens import Tokenizer
 from isogloss.stages.audit import REFERENCE, audit, verdicts
 from isogloss.stages.auditing import sample
@@ -232,13 +233,14 @@ def _others(
     A language that needs something itself is not kept: where new pieces fit its texts, they are a gain.
     """
     there = {*wanted, *learn["lang"]}
-    bundled = sample.read_texts(sample.BUNDLED).rows
-    english = bundled.filter(pl.col("lang") == base)
-    bundled = bundled.filter(~pl.col("lang").is_in(sorted(there)))
-    mine = learn.filter(~pl.col("lang").is_in(wanted))
-    asked = [some[sample.some(some, JUDGED)] for some in (mine, bundled) if some.height]
-    beside = [learn.filter(pl.col("lang") == base), english]
-    found = verdicts(own, pl.concat([*asked, *beside]).unique(["lang", "group", "text"], maintain_order=True), base)
+    whole = sample.read_texts(sample.BUNDLED).rows
+    mine, bundled = learn.filter(~pl.col("lang").is_in(wanted)), whole.filter(~pl.col("lang").is_in(sorted(there)))
+    found: dict[str, Judged] = {}
+    for some, beside in ((bundled, whole), (mine, learn)):  # what is in the user's text is judged on that alone
+        if some.height:
+            asked = pl.concat([some[sample.some(some, JUDGED)], beside.filter(pl.col("lang") == base)])
+            judged = verdicts(own, asked.unique(["lang", "group", "text"], maintain_order=True), base)
+            found |= {tag: one for tag, one in judged.items() if tag in set(some["lang"])}
     kept = frozenset(tag for tag, one in found.items() if not one.needs) - set(wanted)
     seen = pl.concat([mine, bundled.filter(pl.col("key") % 2 == 0)]).filter(pl.col("lang").is_in(sorted(kept)))
     unseen = pl.concat([measure.filter(~pl.col("lang").is_in(wanted)), bundled.filter(pl.col("key") % 2 == 1)])
