@@ -104,10 +104,12 @@ def speed(data: Path) -> dict[str, float]:
         taken = []
         for _ in range(3):
             started = time.monotonic()
-            subprocess.run(command, check=True, capture_output=True)
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
             taken.append(time.monotonic() - started)
+        found = json.loads(done.stdout)["langs"][0]
         out[Path(name).name] = round(min(taken), 2)
-        print(f"  {min(taken):5.2f}  {Path(name).name}")
+        worst = f"worst: {found['lang']}, {found['verdict']}, premium {found['premium']['value']:.2f}, unknown {found['unknown']['value']:.0%}"
+        print(f"  {min(taken):5.2f}  {Path(name).name}; {worst}")
     return out
 
 

@@ -37,6 +37,7 @@ NAMES = (
 )  # fmt: skip
 WITHOUT_FILES = {"ByT5Tokenizer": "bytes", "CanineTokenizer": "characters"}
 LARGEST = 1_000_000_000  # bytes of a tokenizer's file; more is none
+NO_END = "the last line of the file has no end; if the file was cut, pieces are missing"
 UNBOUNDED = 1_000_000  # transformers writes 1e30 where it knows no longest text
 
 # What cuts a text into words before ranks are used, from the sources of tiktoken and Qwen. A file of ranks does not
@@ -371,8 +372,15 @@ def _tiktoken(raw: bytes, name: str, where: str) -> Tokenizer:
             ) from None
     _check_ranks(ranks, where)
     kind, why = _pattern(ranks)
-    note = f"a file of ranks does not say what cuts words before them; it is read as {kind} does, because {why}"
-    return _ranked(ranks, PATTERNS[kind], name, "tiktoken", (note,))
+    notes = [f"a file of ranks does not say what cuts words before them; it is read as {kind} does, because {why}"]
+    if not raw.endswith(b"\n"):
+        last = list(ranks.values())[-2:]
+        if last[-1] != last[0] + 1:
+            raise InputError(
+                f"{where} ends inside a line: behind the rank {last[0]:,} comes {last[-1]:,}; is the file whole?"
+            )
+        notes.append(NO_END)
+    return _ranked(ranks, PATTERNS[kind], name, "tiktoken", notes)
 
 
 def _check_ranks(ranks: Mapping[bytes, int], where: str) -> None:
@@ -523,7 +531,7 @@ def _wordpiece(raw: bytes, name: str, where: str, settings: Mapping[str, Any]) -
             + ("it is not, as some pieces have capitals" if cased else "it is, as no piece has a capital")
         )
     if not text.endswith("\n"):
-        notes.append("its last line has no end; if the file was cut, pieces are missing")
+        notes.append(NO_END)
     strip = settings.get("strip_accents")
     inner = Inner(models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=100))
     inner.normalizer = normalizers.BertNormalizer(

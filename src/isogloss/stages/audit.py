@@ -135,20 +135,25 @@ def open_tokenizer(name: str | Path, *, revision: str | None = None, say: Say | 
 
     Raises MissingError when nothing is there, InputError for what is no tokenizer, or a run whose family has none.
     """
-    from isogloss.core.errors import InputError
     from isogloss.nn.tokenizer import open_tokenizer
+
+    return open_tokenizer(located(name), revision=revision, say=say)
+
+
+def located(name: str | Path) -> str | Path:
+    """The folder of a run's or a shelf's model; any other name as it is. Raises InputError for a family without a
+    tokenizer."""
+    from isogloss.core.errors import InputError
     from isogloss.stages import model
 
     place = Path(name).expanduser()
-    if any((place / mark).is_file() for mark in (model.CARD, f"model/{model.CARD}", "recipe.toml", "aliases.json")):
-        folder = model.locate(place)
+    if not any((place / mark).is_file() for mark in (model.CARD, f"model/{model.CARD}", "recipe.toml", "aliases.json")):
+        return name
+    folder = model.locate(place)
+    if not (folder / "config.json").is_file():
         family = model.read_card(folder)["family"]
-        if not (folder / "config.json").is_file():
-            raise InputError(
-                f"the family '{family}' of {name} reads text without a tokenizer; there is nothing to audit"
-            )
-        return open_tokenizer(folder, say=say)
-    return open_tokenizer(name, revision=revision, say=say)
+        raise InputError(f"the family '{family}' of {name} reads text without a tokenizer; there is nothing to audit")
+    return folder
 
 
 # -- values and their intervals -----------------------------------------------------------------------------------

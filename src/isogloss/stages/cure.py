@@ -28,7 +28,7 @@ from isogloss.core.lang import facts
 from isogloss.core.say import Say
 from isogloss.core.tax import Judged
 from isogloss.core.tokens import Tokenizer
-from isogloss.stages.audit import REFERENCE, audit, verdicts
+from isogloss.stages.audit import REFERENCE, audit, located, verdicts
 from isogloss.stages.auditing import sample
 from isogloss.stages.auditing.found import Audit
 from isogloss.stages.curing import note, pieces, surgery
@@ -133,7 +133,7 @@ def cure(
 
     say = say or Say()
     _check(how, vectors, tokenizer, n_pieces, out)
-    source = fast.open_fast(name, revision=revision)
+    source = fast.open_fast(str(located(name)), revision=revision)
     own = token_files.rust(surgery.read(source.value), source.value, name, "tokenizer.json")
     base = lang_table.resolve(reference).tag
     wanted = _wanted(own, texts, langs, how, base, say)

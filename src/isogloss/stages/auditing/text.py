@@ -87,7 +87,7 @@ def head(audit: Audit) -> str:
     fallback = ", every text can be written" if own.fallback else ""
     return (
         f"{own.name}: {own.kind}, {own.n_vocab:,} pieces{fallback}; "
-        f"{n:,} texts in {len(audit.langs)} language{'s' * (len(audit.langs) > 1)}, worst first"
+        f"{n:,} text{'s' * (n > 1)} in {len(audit.langs)} language{'s' * (len(audit.langs) > 1)}, worst first"
     )
 
 
