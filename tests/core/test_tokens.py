@@ -274,3 +274,40 @@ def test_real_mbert(shared: Path) -> None:
     own = token_files.read(shared / "tokenizers" / "mbert_cased_vocab.txt.gz")
     assert own.encode(["Hello world"]).of(0) == [31178, 11356]
     assert len(own.reserved) == 99 and own.unknown == {100} and not own.lowercases
+
+
+def test_classes_that_are_code_are_not_read_from_half_of_their_files(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("".join(line + "\n" for line in made.wordpiece_lines()))
+    assert token_files.read(tmp_path).kind == "wordpiece"
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertJapaneseTokenizer"}')
+    with pytest.raises(MissingError, match="holds no tokenizer"):
+        token_files.read(tmp_path)
+
+
+def test_transformers_opens_what_nothing_else_does(tmp_path: Path) -> None:
+    """A tokenizer that is code; it is said, and torch is loaded for it alone."""
+    from isogloss.core.say import Say
+    from isogloss.nn.tokenizer import open_tokenizer
+
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "PerceiverTokenizer", "model_max_length": 2048}'
+    )
+    said: list[str] = []
+
+    class Hear(Say):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    own = open_tokenizer(tmp_path, say=Hear())
+    assert any("only transformers can open" in note for note in said)
+    assert own.kind == "other" and own.max_length == 2048
+    assert own.encode(["añ"]).n.tolist() == [3]
+    assert own.encode(["añ"]).starts is None
+
+
+def test_a_tokenizer_that_stumbles_is_a_sentence(tmp_path: Path) -> None:
+    value = json.loads(made.unigram().to_str())
+    value["model"]["unk_id"] = None
+    (tmp_path / "tokenizer.json").write_text(json.dumps(value))
+    with pytest.raises(InputError, match="cannot cut a text"):
+        token_files.read(tmp_path).encode(["दवा"])

@@ -517,3 +517,14 @@ def test_where_unknown_is_published_the_audit_says_broken(shared: Path, tmp_path
     assert amharic.broken == ("amh_Ethi",)
     broken = amharic.of("amh_Ethi")
     assert broken is not None and broken.values["premium"].value < 0.8  # type: ignore[operator]
+
+
+def test_a_tokenizer_without_places_still_has_words(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PerceiverTokenizer", "model_max_length": 2048}')
+    found = audit(tmp_path, _parallel()).of("eng_Latn")
+    assert found is not None
+    assert found.values["fertility"].value > 4  # type: ignore[operator]
+    for name in ("lost", "continued"):
+        assert found.values[name].value is None and "does not tell which characters" in found.why[name]
+    assert found.whole.value is None and found.inflection.kept is None
+    json.dumps(found.document())

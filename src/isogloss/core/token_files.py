@@ -35,6 +35,13 @@ NAMES = (
     "tokenizer.json", "tekken.json", "sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model",
     "source.spm", "vocab.txt", "vocab.json",
 )  # fmt: skip
+# Classes of transformers that do more than their files say: other splitters, other codes. Without a tokenizer.json only
+# transformers itself can open them.
+CODE = frozenset(
+    {"BertJapanese", "Phobert", "Bertweet", "Herbert", "Flaubert", "XLM", "OpenAIGPT", "CTRL", "FSMT", "BioGpt", "CLIP",
+     "RoCBert", "RoFormer", "Cpm", "CpmAnt", "Esm", "MarkupLM", "Luke", "MLuke", "Perceiver", "Tapex", "Vits",
+     "Wav2Vec2CTC", "Funnel", "Blenderbot", "BlenderbotSmall"}
+)  # fmt: skip
 WITHOUT_FILES = {"ByT5Tokenizer": "bytes", "CanineTokenizer": "characters"}
 LARGEST = 1_000_000_000  # bytes of a tokenizer's file; more is none
 NO_END = "the last line of the file has no end; if the file was cut, pieces are missing"
@@ -76,7 +83,10 @@ def _folder(folder: Path, name: str) -> Tokenizer:
     config = _json_of(folder / "config.json")
     there = [folder / one for one in NAMES if (folder / one).is_file()]
     there += [path for ending in ("*.tiktoken", "*.model", "*.spm") for path in sorted(folder.glob(ending))]
-    kind = WITHOUT_FILES.get(str(settings.get("tokenizer_class", "")).removesuffix("Fast"))
+    named = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
+    if named.removesuffix("Tokenizer") in CODE and not (folder / "tokenizer.json").is_file():
+        there = []
+    kind = WITHOUT_FILES.get(named)
     if kind is None and config.get("model_type") == "canine":
         kind = "characters"
     if kind is not None and not there:
@@ -235,7 +245,10 @@ def rust(
         pieces = {i: "" if i in specials or i in reserved else surface(piece) for i, piece in by_id.items()}
 
     def cut(texts: Sequence[str]) -> Encoded:
-        found = inner.encode_batch(list(texts), add_special_tokens=False)
+        try:
+            found = inner.encode_batch(list(texts), add_special_tokens=False)
+        except Exception as error:  # no piece for what it does not know, for one
+            raise InputError(f"{name} cannot cut a text into pieces ({str(error)[:160]})") from None
         return encoded([one.ids for one in found], [one.offsets for one in found])
 
     def join(ids: Sequence[Sequence[int]]) -> list[str]:

@@ -30,6 +30,7 @@ REFERENCE = "eng_Latn"
 WIDTH = 768  # of a model whose width nobody says: that of base models
 # Texts of a language that are decoded again and written in other ways; with a model, how many go through it.
 AGAIN, EMBEDDED = 100, 50
+PART = 2000  # characters of each of these texts
 NOTHING = Value(None, None, None, 0)
 TIED = ("premium", "latency")  # measures beside the reference language
 
@@ -102,7 +103,7 @@ def audit(
         tokenizer=own,
         reference=base,
         langs=tuple(sorted(langs, key=lambda one: (badness(one), one.lang))),
-        scripts=_scripts(found.rows, draw, base),
+        scripts=_scripts(found.rows, draw, base, counted, moved, longest, own.n_special or 0),
         room=capacity.room(own, counted.pieces),
         max_length=longest,
         width=wide,
@@ -205,7 +206,7 @@ def _places(rows: pl.DataFrame, column: str, value: str) -> Ints:
     return np.flatnonzero((rows[column] == value).to_numpy())
 
 
-def _whole(types: Mapping[str, int], confidence: float) -> Value:
+def _whole(types: Mapping[Any, int], confidence: float) -> Value:
     """Share of the different words that are one known token (STRR, Nayeem et al. 2025, arXiv 2510.09947)."""
     k, n = sum(size == 1 for size in types.values()), len(types)
     if not n:
@@ -231,7 +232,10 @@ def _money(values: Mapping[str, float | None], price: float | None) -> dict[str,
     return {key: round(price * value, 6) for key, name in named.items() if (value := values[name]) is not None}
 
 
-def _scripts(rows: pl.DataFrame, draw: _Draws, reference: str) -> tuple[ScriptAudit, ...]:
+def _scripts(
+    rows: pl.DataFrame, draw: _Draws, reference: str, counted: Counted, moved: Mapping[str, Mapping[str, Moved]],
+    longest: int | None, n_special: int,
+) -> tuple[ScriptAudit, ...]:  # fmt: skip
     """Scripts over all their languages; beside the reference language stand the others."""
     script, others = rows["lang"].str.slice(4), (rows["lang"] != reference).to_numpy()
     out = []
@@ -240,7 +244,10 @@ def _scripts(rows: pl.DataFrame, draw: _Draws, reference: str) -> tuple[ScriptAu
         at = np.flatnonzero(own)
         beside = draw.values(np.flatnonzero(own & others)) if (own & others).any() else dict.fromkeys(TIED, NOTHING)
         values = draw.values(at) | {measure: beside[measure] for measure in TIED}
-        out.append(ScriptAudit(name, tuple(sorted(set(rows["lang"].gather(at)))), len(at), values))
+        langs = tuple(sorted(set(rows["lang"].gather(at))))
+        types = {(tag, word): size for tag in langs for word, size in counted.words.get(tag, {}).items()}
+        whole, context = _whole(types, draw.confidence), _context(values["fertility"], longest, n_special)
+        out.append(ScriptAudit(name, langs, len(at), values, whole, context, moved[name]))
     return tuple(sorted(out, key=_script_badness))
 
 
@@ -308,7 +315,7 @@ def _signature(rows: pl.DataFrame, resamples: int, confidence: float, seed: int)
 
 def _decode_again(own: Tokenizer, rows: pl.DataFrame, counted: Counted, at: Ints) -> None:
     """Fill what is lost between a text and the text of its tokens, in characters other than white space, in place."""
-    texts = rows["text"].gather(at).to_list()
+    texts = rows["text"].gather(at).str.head(PART).to_list()
     cut = own.encode(texts)
     for i, text, again in zip(at, texts, own.decode(cut.lists()), strict=True):
         before, after = "".join(text.split()), "".join(again.split())
@@ -321,61 +328,55 @@ def _decode_again(own: Tokenizer, rows: pl.DataFrame, counted: Counted, at: Ints
 def _moved(
     own: Tokenizer, rows: pl.DataFrame, at: Ints, draw: _Draws, model: str | None, say: Say
 ) -> dict[str, dict[str, Moved]]:
-    """The variant tax by language and variant."""
-    some = rows[at]
-    plain = own.encode(some["text"].to_list()).lists()
-    langs = some["lang"].to_list()
-    every: dict[str, tuple[Floats, Floats, Floats]] = {}
-    written: dict[str, list[str]] = {}
-    for name, write in VARIANTS.items():
-        other = [write(text, tag) for text, tag in zip(some["text"], langs, strict=True)]
-        changed = [i for i, (a, b) in enumerate(zip(some["text"], other, strict=True)) if a != b]
-        far, before, after = np.zeros((3, len(at)))
+    """The variant tax by language and by script, and variant."""
+    some = rows[at].with_columns(pl.col("text").str.head(PART))
+    texts, langs = some["text"].to_list(), some["lang"].to_list()
+    plain = own.encode(texts).lists()
+    written = {name: [write(*one) for one in zip(texts, langs, strict=True)] for name, write in VARIANTS.items()}
+    far, there, before, after = (np.zeros((len(at), len(VARIANTS))) for _ in range(4))
+    for k, other in enumerate(written.values()):
+        changed = [i for i, (a, b) in enumerate(zip(texts, other, strict=True)) if a != b]
         for i, ids in zip(changed, own.encode([other[i] for i in changed]).lists(), strict=True):
-            before[i], after[i] = len(plain[i]), len(ids)
-            far[i] = distance(plain[i], ids) / max(1, len(plain[i]), len(ids))
-        every[name], written[name] = (far, before, after), other
+            there[i, k], before[i, k], after[i, k] = 1, len(plain[i]), len(ids)
+            far[i, k] = distance(plain[i], ids) / max(1, len(plain[i]), len(ids))
     vectors = _vectors(model, some, written, say) if model else None
+    units, tags = draw.units[at], np.array(langs)
+    scripts = np.array([tag[4:] for tag in langs])
+    groups = {tag: tags == tag for tag in dict.fromkeys(langs)} | {
+        one: scripts == one for one in dict.fromkeys(scripts)
+    }
     out: dict[str, dict[str, Moved]] = {}
-    units = draw.units[at]
-    for tag in dict.fromkeys(langs):
-        own_rows = np.flatnonzero(np.array(langs) == tag)
-        out[tag] = {}
-        names = list(VARIANTS)
-        far = np.column_stack([every[name][0][own_rows] for name in names])
-        there = np.column_stack([(every[name][1][own_rows] > 0) * 1.0 for name in names])
-        moved = draw.ratios(units[own_rows], far, there, [(0.0, 1.0)] * len(names))
-        for name, value in zip(names, moved, strict=True):
-            n_before, n_after = (float(one[own_rows].sum()) for one in every[name][1:])
-            longer = n_after / n_before if n_before else None
-            turned = None
-            if vectors is not None:
-                held = own_rows[vectors[name][own_rows] >= 0]
-                turned = NOTHING
-                if len(held):
-                    ones = np.ones((len(held), 1))
-                    turned = draw.ratios(units[held], vectors[name][held][:, None], ones, [(0.0, 2.0)])[0]
-            out[tag][name] = Moved(value, longer, turned)
+    for key, mask in groups.items():
+        held = np.flatnonzero(mask)
+        moved = draw.ratios(units[held], far[held], there[held], [(0.0, 1.0)] * len(VARIANTS))
+        turned: list[Value | None] = [None] * len(VARIANTS)
+        if vectors is not None:
+            seen = (vectors[held] >= 0).astype(np.float64)
+            apart: Floats = np.maximum(vectors[held], 0.0)
+            turned = [*draw.ratios(units[held], apart, seen, [(0.0, 2.0)] * len(VARIANTS))]
+        sums = [(float(before[held, k].sum()), float(after[held, k].sum())) for k in range(len(VARIANTS))]
+        out[str(key)] = {
+            name: Moved(moved[k], sums[k][1] / sums[k][0] if sums[k][0] else None, turned[k])
+            for k, name in enumerate(VARIANTS)
+        }
     return out
 
 
-def _vectors(model: str, rows: pl.DataFrame, written: Mapping[str, list[str]], say: Say) -> dict[str, Floats]:
-    """One less the cosine between a text and its variant, of the first texts of each language; -1 where there is none."""
+def _vectors(model: str, rows: pl.DataFrame, written: Mapping[str, list[str]], say: Say) -> Floats:
+    """One less the cosine between a text and its variants `(N, V)`, of the first texts of each language; -1 where there is
+    none."""
     place = sample.some(rows, EMBEDDED)
     texts = rows["text"].to_list()
-    wanted = {texts[i] for i in place} | {other[i] for other in written.values() for i in place}
+    wanted = sorted({texts[i] for i in place} | {other[i] for other in written.values() for i in place})
     say.line(f"audit     {len(wanted):,} texts will go through {model} once; loading torch")
     from isogloss.stages.embed import encoder
 
-    order = sorted(wanted)
-    unit, _ = encoder(model).vectors(order, tick=lambda done: say.progress("vectors", done, len(order)))
+    unit, _ = encoder(model).vectors(wanted, tick=lambda done: say.progress("vectors", done, len(wanted)))
     say.close()
-    of = dict(zip(order, unit, strict=True))
-    out: dict[str, Any] = {}
-    for name, other in written.items():
-        far = np.full(rows.height, -1.0)
+    of = dict(zip(wanted, unit, strict=True))
+    far = np.full((rows.height, len(written)), -1.0)
+    for k, other in enumerate(written.values()):
         for i in place:
             if texts[i] != other[i]:
-                far[i] = max(0.0, 1.0 - float(of[texts[i]] @ of[other[i]]))
-        out[name] = far
-    return out
+                far[i, k] = max(0.0, 1.0 - float(of[texts[i]] @ of[other[i]]))
+    return far

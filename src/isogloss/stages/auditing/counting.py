@@ -17,6 +17,7 @@ from isogloss.core.tokens import Encoded, Tokenizer
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+MARKS = 8  # behind a letter, that may share its fate
 CHUNK = 2000  # texts that are cut at a time
 AT = {name: i for i, name in enumerate(COUNTS)}
 
@@ -75,6 +76,8 @@ def _counts(
     out[:, AT["unknown"]] = np.bincount(place, unknown, len(texts))
     if tokenizer.pieces:
         out[:, AT["parts"]] = np.bincount(place, _is_part(tokenizer)[cut.ids], len(texts))
+    found = words.spans([text if not words.why_none(tag) else "" for text, tag in zip(texts, langs, strict=True)])
+    out[:, AT["words"]] = found[2]
     if cut.starts is None or cut.ends is None:
         return out
     # Every text stands on one line of characters, two apart, so that tokens, words and characters can be searched.
@@ -83,7 +86,7 @@ def _counts(
     starts = cut.starts + base[place]
     ends = np.maximum(cut.ends, cut.starts + 1) + base[place]
     out[:, AT["visible"]], out[:, AT["lost"]] = _lost(texts, base, lengths, starts, ends, ~unknown)
-    _count_words(texts, langs, base, starts, ends, unknown, out, types)
+    _count_words(texts, langs, found, base, starts, ends, unknown, out, types)
     return out
 
 
@@ -115,8 +118,8 @@ def _lost(
     # white space, controls and formats are no loss: many normalisers take them out
     visible, mark = (np.array([kind in some for kind in kinds], bool)[inverse] for some in ("LMNPS", "M"))
     free = mark & ~held & ~doubted
-    while (more := free & ~held & np.concatenate([[False], held[:-1]])).any():
-        held = held | more
+    for _ in range(MARKS):
+        held = held | (free & np.concatenate([[False], held[:-1]]))
     at = np.repeat(np.arange(len(texts)), lengths + 2)
     both: list[Floats] = [
         np.bincount(at, weights=mask.astype(np.float64), minlength=len(texts)).astype(np.float64)
@@ -126,16 +129,15 @@ def _lost(
 
 
 def _count_words(
-    texts: Sequence[str], langs: Sequence[str], base: Ints, starts: Ints, ends: Ints, unknown: NDArray[np.bool_],
-    out: Floats, types: dict[str, dict[str, int]],
+    texts: Sequence[str], langs: Sequence[str], found: tuple[Ints, Ints, Ints], base: Ints, starts: Ints, ends: Ints,
+    unknown: NDArray[np.bool_], out: Floats, types: dict[str, dict[str, int]],
 ) -> None:  # fmt: skip
-    """Words, and how many of them take two tokens or more.
+    """How many words take two tokens or more; `found` are the words (`words.spans`).
 
     The white space before a word belongs to it, as in most vocabularies: a token for that space alone is one of the
     word's tokens.
     """
-    with_words = [not words.why_none(tag) for tag in langs]
-    begin, end, n = words.spans([text if ok else "" for text, ok in zip(texts, with_words, strict=True)])
+    begin, end, n = found
     if not len(begin):
         return
     at = np.repeat(np.arange(len(texts)), n)
@@ -146,7 +148,6 @@ def _count_words(
     n_tokens = np.maximum(right - left, 0)
     before = np.concatenate([[0], np.cumsum(unknown)])
     known = (n_tokens > 0) & (before[np.maximum(right, left)] == before[left])
-    out[:, AT["words"]] = n
     out[:, AT["continued"]] = np.bincount(at, n_tokens > 1, len(texts))
     for (i, a, b), size in zip(places, np.where(known, n_tokens, 0).tolist(), strict=True):
         types.setdefault(langs[i], {}).setdefault(texts[i][a:b], size)

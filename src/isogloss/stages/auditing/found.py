@@ -99,16 +99,28 @@ class LangAudit:
 
 @dataclass(frozen=True)
 class ScriptAudit:
-    """One script: the measures over the texts of all its languages."""
+    """One script: the same over the texts of all its languages."""
 
     script: str
     langs: tuple[str, ...]
     n: int
     values: Mapping[str, Value]
+    whole: Value
+    context_words: Value
+    variants: Mapping[str, Moved]
 
     def document(self) -> dict[str, Any]:
         found = {name: value.document() for name, value in self.values.items()}
-        return {"script": self.script, "langs": list(self.langs), "n": self.n, **found}
+        return {
+            "script": self.script,
+            "langs": list(self.langs),
+            "n": self.n,
+            **found,
+            "tokens_per_word": self.values["fertility"].document(),
+            "kept_whole": self.whole.document(),
+            "context_words": self.context_words.document(),
+            "variants": {name: moved.document() for name, moved in self.variants.items()},
+        }
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from isogloss.core.say import Say
 
 BUNDLED = "isogloss/clinic"
 LIMIT = 1000  # texts of a language
-# Characters of a text that are read: more say nothing new of a tokenizer.
-MOST_CHARACTERS = 5000
+# Characters of a text that are read. One that is longer is cut, and stands beside no translation any more.
+MOST_CHARACTERS = 50_000
 SCHEMA = {"id": pl.String, "lang": pl.String, "group": pl.String, "text": pl.String, "key": pl.UInt64}
 
 
@@ -54,12 +54,13 @@ class _Smallest:
     """Keeps the rows with the smallest keys of each language; of one group all rows stay or go together."""
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.n = limit, Counter[str]()
+        self.limit, self.n, self.n_cut = limit, Counter[str](), 0
         self.heaps: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
 
     def add(self, row: dict[str, Any]) -> None:
         lang = row["lang"]
         self.n[lang] += 1
+        self.n_cut += len(row["text"]) == MOST_CHARACTERS
         key = row["key"]
         heap = self.heaps.setdefault(lang, [])
         item = (-key, -self.n[lang], row)
@@ -67,6 +68,12 @@ class _Smallest:
             heapq.heappush(heap, item)
         elif item[:2] > heap[0][:2]:
             heapq.heapreplace(heap, item)
+
+    @property
+    def notes(self) -> list[str]:
+        if not self.n_cut:
+            return []
+        return [f"{self.n_cut:,} texts are read up to {MOST_CHARACTERS:,} characters, and take no part in the premium"]
 
     def frame(self) -> pl.DataFrame:
         rows = [row for lang in sorted(self.heaps) for *_, row in sorted(self.heaps[lang], key=lambda i: -i[1])]
@@ -106,7 +113,7 @@ def read_texts(
         raise DataError(_nothing(path, text, aside, first))
     for kind, n in aside.most_common(5):
         notes[f"{n:,} row{'s' * (n > 1)} of {path} set aside ({first[kind]})"] = None
-    return Sample(kept.frame(), dict(kept.n), tuple(notes))
+    return Sample(kept.frame(), dict(kept.n), (*notes, *kept.notes))
 
 
 def _nothing(path: str, text: str, aside: Counter[str], first: Mapping[str, str]) -> str:
@@ -146,14 +153,15 @@ def of(texts: pl.DataFrame | Mapping[str, Sequence[str]] | Sample, limit: int = 
         kept.add(_row(id_ if id_ is not None else i, found.tag, group, sound(text)))
     if not kept.n:
         raise DataError("there is no text to audit a tokenizer with")
-    return Sample(kept.frame(), dict(kept.n), tuple(notes))
+    return Sample(kept.frame(), dict(kept.n), (*notes, *kept.notes))
 
 
 def _row(id_: Any, lang: Any, group: Any, text: Any) -> dict[str, Any]:
     group = None if group is None else str(group)
     drawn = hashlib.blake2b((group or text).encode("utf-8", "surrogatepass"), digest_size=7).digest()
     key = int.from_bytes(drawn, "big")
-    return {"id": str(id_), "lang": lang, "group": group, "text": text[:MOST_CHARACTERS], "key": key}
+    whole = len(text) <= MOST_CHARACTERS
+    return {"id": str(id_), "lang": lang, "group": group if whole else None, "text": text[:MOST_CHARACTERS], "key": key}
 
 
 def some(rows: pl.DataFrame, n: int) -> NDArray[np.int64]:

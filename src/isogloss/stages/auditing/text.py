@@ -10,12 +10,15 @@ from isogloss.stages.auditing.variants import VARIANTS
 
 HEAD = ["language", "n", "verdict", "premium", "interval", "per word", "per char", "unknown", "lost", "whole"]
 MOST = 40
+NONE = Value(None, None, None, 0)
 
 
 def rows(audit: Audit, most: int = MOST) -> list[list[str]]:
-    """The table by language, worst first; the context in words comes last, where it is known."""
+    """The table by language, worst first. `typo` and `case`: the share of the tokens that move; `vectors`: one less the
+    cosine of a text's vector and that of the text with typos, where a model was given."""
     context = any(one.context_words.value is not None for one in audit.langs)
-    head = [*HEAD, *(["words read"] if context else []), "typo", "case"]
+    vectors = any(one.variants["typo"].vectors is not None for one in audit.langs)
+    head = [*HEAD, *(["words read"] if context else []), "typo", *(["vectors"] if vectors else []), "case"]
     body = []
     for one in audit.langs[:most]:
         premium = one.values["premium"]
@@ -31,6 +34,7 @@ def rows(audit: Audit, most: int = MOST) -> list[list[str]]:
                 share(one.whole),
                 *([f"{one.context_words.value:,.0f}" if one.context_words.value else "–"] if context else []),
                 tax(one.variants["typo"]),
+                *([number(one.variants["typo"].vectors or NONE)] if vectors else []),
                 tax(max((one.variants[name] for name in ("upper", "lower")), key=lambda m: m.tokens.value or 0.0)),
             ]
         )
