@@ -520,7 +520,9 @@ def test_where_unknown_is_published_the_audit_says_broken(shared: Path, tmp_path
 
 
 def test_a_tokenizer_without_places_still_has_words(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PerceiverTokenizer", "model_max_length": 2048}')
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "PerceiverTokenizer", "model_max_length": 2048}'
+    )
     found = audit(tmp_path, _parallel()).of("eng_Latn")
     assert found is not None
     assert found.values["fertility"].value > 4  # type: ignore[operator]

@@ -263,6 +263,7 @@ def test_rows_that_no_piece_has_are_used_first(tmp_path: Path) -> None:
     assert found.n_rows is not None and found.n_rows[0] == found.n_rows[1]
 
 
+@pytest.mark.slow
 def test_focus_begins_rows_as_old_ones_in_the_same_company(tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
@@ -340,6 +341,7 @@ def test_another_tokenizer_keeps_the_rows_of_pieces_that_both_have(tmp_path: Pat
     assert "Every text is cut in another way" in (tmp_path / "out" / "CURE.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_given_tokenizer_takes_the_place(tmp_path: Path) -> None:
     model(tmp_path / "m", "unigram")
     found = cure(str(tmp_path / "m"), texts(), tmp_path / "out", how="replace", tokenizer="isogloss/mini")
@@ -357,6 +359,7 @@ def test_a_file_alone_gives_a_tokenizer_alone(tmp_path: Path) -> None:
     assert "tokenizer alone" in (tmp_path / "out" / "CURE.md").read_text()
 
 
+@pytest.mark.slow
 def test_weights_in_several_files(tmp_path: Path) -> None:
     from transformers import AutoModelForMaskedLM
 
@@ -460,3 +463,32 @@ def test_a_real_tokenizer_is_extended(shared: Path, tmp_path: Path) -> None:
     assert found.recut == 0
     assert max(one.share for one in found.changed if one.kept) <= 0.01 and not any(one.longer for one in found.changed)
     assert fast.open_fast(str(tmp_path / "out")).specials["unk_token"] == "<unk>"
+
+
+def test_a_vocabulary_of_the_size_of_another_part(tmp_path: Path) -> None:
+    """Where something else in the model has as many rows as there are pieces, names tell which tables are of pieces."""
+    import torch
+    from safetensors.numpy import load_file
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    from isogloss.nn.hub import quiet
+
+    own = PreTrainedTokenizerFast(tokenizer_object=tokenizer("byte-level bpe"))
+    torch.manual_seed(2)
+    with quiet():
+        net = BertForMaskedLM(
+            BertConfig(
+                vocab_size=len(own),
+                hidden_size=16,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                intermediate_size=len(own),
+            )
+        )
+        net.save_pretrained(tmp_path / "m")
+        own.save_pretrained(tmp_path / "m")
+    found = cure(str(tmp_path / "m"), texts(), tmp_path / "out", langs=["amh"], n_pieces=30)
+    after = load_file(tmp_path / "out" / "model.safetensors")
+    assert after["bert.encoder.layer.0.intermediate.dense.weight"].shape[0] == len(own)
+    assert after["bert.embeddings.word_embeddings.weight"].shape[0] == found.n_rows[1] == len(own) + found.n_new  # type: ignore[index]
+    answers(tmp_path / "out", made.AMHARIC[0])

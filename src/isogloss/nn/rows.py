@@ -59,7 +59,7 @@ def tables(folder: Path) -> Tables:
 
     config = _config(folder)
     n_rows = _vocab_size(config, folder)
-    sizes = {value for value in _numbers(config) if value != n_rows}
+    doubtful = n_rows in set(_numbers(config))  # another part of the model has that size: names must tell
     names: dict[str, Path] = {}
     widest: list[tuple[int, str]] = []
     for path in weights(folder):
@@ -67,7 +67,7 @@ def tables(folder: Path) -> Tables:
             with safe_open(path, "pt") as file:
                 for name in file.keys():  # noqa: SIM118
                     shape = file.get_slice(name).get_shape()
-                    if shape and shape[0] == n_rows and not (len(shape) == 1 and n_rows in sizes):
+                    if shape and shape[0] == n_rows and (not doubtful or _of_pieces(name)):
                         names[name] = path
                         if len(shape) == 2:
                             widest.append((_rank(name), name))
@@ -82,11 +82,29 @@ def tables(folder: Path) -> Tables:
     return Tables(folder, n_rows, names, config, min(widest)[1])
 
 
+# The last part of the names that transformers gives to tables of pieces, those that texts go in through first.
+NAMES = (
+    "word_embeddings",
+    "embed_tokens",
+    "tok_embeddings",
+    "wte",
+    "shared",
+    "embeddings",
+    "embed_in",
+    "lm_head",
+    "embed_out",
+)
+
+
 def _rank(name: str) -> int:
-    """How likely a table is the one that texts go in through, by the names that transformers gives."""
+    """How likely a table is the one that texts go in through."""
     last = name.removesuffix(".weight").rsplit(".", 1)[-1]
-    order = ("word_embeddings", "embed_tokens", "tok_embeddings", "wte", "shared", "embeddings", "embed_in", "lm_head")
-    return order.index(last) if last in order else len(order)
+    return NAMES.index(last) if last in NAMES else len(NAMES)
+
+
+def _of_pieces(name: str) -> bool:
+    """Whether a tensor is a table of pieces, or the bias of a head, by its name alone."""
+    return _rank(name) < len(NAMES) or name.endswith(("lm_head.bias", "predictions.bias", "predictions.decoder.bias"))
 
 
 def _config(folder: Path) -> dict[str, Any]:
