@@ -59,9 +59,9 @@ def _learned(recipe: Recipe) -> dict[str, Any]:
 
 
 def _weights(recipe: Recipe) -> Any:
-    from isogloss.stages.training import loop
+    from isogloss.stages.training import setup
 
-    return loop.sources(recipe).get("weights")
+    return setup.sources(recipe).get("weights")
 
 
 def _audit(recipe: Recipe, run: Run, say: Say, reads: Mapping[str, Any]) -> None:
@@ -69,10 +69,10 @@ def _audit(recipe: Recipe, run: Run, say: Say, reads: Mapping[str, Any]) -> None
     from isogloss.nn.tokenizer import open_tokenizer
     from isogloss.stages.audit import audit
     from isogloss.stages.train import train_rows
-    from isogloss.stages.training import loop
+    from isogloss.stages.training import setup
 
     with quiet():
-        place = recipe.family("tokenizer", loop.beginning(recipe, run, train_rows(recipe, run)))
+        place = recipe.family("tokenizer", setup.beginning(recipe, run, train_rows(recipe, run)))
     own = open_tokenizer(place, say=say)
     texts = _texts(run)
     base = _reference(recipe, texts)
