@@ -40,10 +40,14 @@ class Model:
         return tuple(self.card["langs"])
 
     def rewrite(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Apply the steps of training that rewrite text, so that training and serving read the same text."""
+        """Apply the steps of training that rewrite text, so that training and serving read the same text.
+
+        A step that decides over a whole corpus gets no decision here, and does what one text alone allows.
+        """
         for use in self.card["rewrites"]:
             part = parts.load("steps", use["use"])
-            frame = part.call("apply", frame, knobs=use["knobs"], langs=self.langs).drop("drop", strict=False)
+            more = [None] if part.has("decide") else []
+            frame = part.call("apply", frame, *more, knobs=use["knobs"], langs=self.langs).drop("drop", strict=False)
         return frame
 
     def probabilities(self, frame: pl.DataFrame) -> np.ndarray:
