@@ -79,7 +79,13 @@ def agrees(found: Found, gold: dict[str, Any], known: Conventions, comma: bool) 
 
 def named(unit: str, code: str, known: Conventions) -> bool:
     """Whether a currency without a code (Dollar, Livre) may be the one with this code."""
-    names = [name for source in (known, conventions("eng_Latn")) if source for name, c in source.currencies.items() if c == code]
+    names = [
+        name
+        for source in (known, conventions("eng_Latn"))
+        if source
+        for name, c in source.currencies.items()
+        if c == code
+    ]
     stems = {word[:4] for name in names for word in re.findall(r"\w+", name)}
     return any(fold(word)[:4] in stems for word in re.findall(r"\w+", unit))
 
@@ -137,13 +143,27 @@ def measured(frame: pl.DataFrame, lang: str, kind: str, region: str | None, show
             part = not right and any(is_part(text, found, *places[i]) for i in over)
             n["part"] += part
             if show and not right and not part:
-                print("WRONG", lang, repr(text), text[found.start : found.end], "→", found.form, [places[i][0] for i in over])
+                print(
+                    "WRONG",
+                    lang,
+                    repr(text),
+                    text[found.start : found.end],
+                    "→",
+                    found.form,
+                    [places[i][0] for i in over],
+                )
         n["hit"] += len(hit)
         n["hit_digits"] += sum(in_digits(kind, places[i][0]) for i in hit)
         if show:
             for i, (r, *_) in enumerate(places):
                 if i not in hit and in_digits(kind, r):
-                    print("MISSED", lang, repr(text), repr(r["text"]), json.dumps(r["resolution"], ensure_ascii=False)[:150])
+                    print(
+                        "MISSED",
+                        lang,
+                        repr(text),
+                        repr(r["text"]),
+                        json.dumps(r["resolution"], ensure_ascii=False)[:150],
+                    )
     low, high = (float(x) for x in wilson(n["right"], n["rewritten"])) if n["rewritten"] else (None, None)
     share = {
         "precision": n["right"] / n["rewritten"] if n["rewritten"] else None,
@@ -203,7 +223,9 @@ def main() -> None:
     print(f"CLDR through Babel {cldr._babel().__version__}; the {given.half} half, {frame.height:,} texts")
     for country in (True, False):
         print(f"\n{'with the country' if country else 'without a country'}")
-        print(f"{'kind':<8} {'language':<9} {'rewritten':>9} {'digits only':>11} {'precision':>9} {'95 %':>15} {'part':>5} {'of whole':>8} {'gold':>6} {'in digits':>9} {'recall':>7} {'of all':>7}")
+        print(
+            f"{'kind':<8} {'language':<9} {'rewritten':>9} {'digits only':>11} {'precision':>9} {'95 %':>15} {'part':>5} {'of whole':>8} {'gold':>6} {'in digits':>9} {'recall':>7} {'of all':>7}"
+        )
         for row in rows:
             if bool(row["country"]) == country:
                 interval = f"[{row['low']:.3f}, {row['high']:.3f}]" if row["low"] is not None else "–"
@@ -217,7 +239,9 @@ def main() -> None:
             total, right, part = (sum(r.get(name, 0) for r in some) for name in ("rewritten", "right", "part"))
             if total:
                 low, high = (float(x) for x in wilson(right, total))
-                print(f"{kind:<8} all       {total:>9} {'':>11} {right / total:>9.3f} [{low:.3f}, {high:.3f}] {part:>5} {right / (total - part):>8.3f}")
+                print(
+                    f"{kind:<8} all       {total:>9} {'':>11} {right / total:>9.3f} [{low:.3f}, {high:.3f}] {part:>5} {right / (total - part):>8.3f}"
+                )
     if given.json:
         print(json.dumps(rows, ensure_ascii=False))
 

@@ -31,6 +31,7 @@ TEXTS = {
     "ewe_Latn": "Kɔdzi si le keteke ƒe mɔ dzi la ʋuna le ŋdi ga enyi eye ɖɔkta la kpɔa ɖeviwo gbã.",
 }
 ODD = [None, "", " \u00a0\ufeff", "\x00\x07", "?!", "😀👨‍👩‍👧", "ok", "\u202eabc", "می\u200cروم", "a" * 3000, "\ufffd"]
+ODD.append("<html><body><script>1</script></body></html>")
 
 
 def rows() -> pl.DataFrame:
@@ -140,7 +141,8 @@ def test_same_ids_same_order_no_column_harmed(step: ModuleType, knobs: dict[str,
 def test_reasons_are_sentences_without_the_text(step: ModuleType, knobs: dict[str, object]) -> None:
     after = run(step, knobs, [rows()])
     reasons = after.filter(pl.col("drop").is_not_null())
-    assert reasons.height, "the rows are made so that every step drops some"
+    rewrites = getattr(step, "REWRITES", False)
+    assert reasons.height or rewrites, "the rows are made so that every step but a rewrite drops some"
     for reason in reasons["drop"]:
         assert reason.strip() and "\n" not in reason
         assert not any(text[:20] in reason for text in TEXTS.values())

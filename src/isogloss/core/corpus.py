@@ -87,7 +87,9 @@ class Noted:
     note: str
 
 
-def read(raw: RawFile, fields: Fields, meter: Meter | None = None) -> Iterator[dict[str, str | None] | Rejected | Noted]:
+def read(
+    raw: RawFile, fields: Fields, meter: Meter | None = None
+) -> Iterator[dict[str, str | None] | Rejected | Noted]:
     """Read one raw file to corpus rows; rows that cannot be used come as Rejected, in their place.
 
     `meter` is told how to ask how far it is.
@@ -166,9 +168,14 @@ def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) ->
     if stated is not None and stated.lower() not in ORIGINAL:
         return f"original_or_translated is '{_clip(stated)}'; known: original, translated"
     row["original_or_translated"] = None if stated is None else ORIGINAL[stated.lower()]
-    row["source"] = row["source"] or raw.shown
+    row["source"] = row["source"] or _place(raw)
     row["id"] = _scalar(get("id")) or origin
     return row
+
+
+def _place(raw: RawFile) -> str:
+    """Where rows come from that do not say it: their file, or its folder where a file is one row."""
+    return (raw.whole and raw.shown.rpartition("/")[0]) or raw.shown
 
 
 def _no_text(value: Mapping[str, Any], fields: Fields) -> str:

@@ -25,7 +25,9 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
 }  # fmt: skip
 # train-00000-of-00003.parquet, train-00000-of-00003-0a1b2c.jsonl.gz
-_SHARD = re.compile(r"(?P<split>[\w.-]*?)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.(?:parquet|arrow|jsonl|json|csv|tsv|txt)(?:\.gz|\.zst)?")
+_SHARD = re.compile(
+    r"(?P<split>[\w.-]*?)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.(?:parquet|arrow|jsonl|json|csv|tsv|txt)(?:\.gz|\.zst)?"
+)
 
 Found = list[tuple[Path, dict[str, str]]]
 

@@ -46,7 +46,7 @@ def bare(name: str) -> str:
 
 
 @contextmanager
-def opened(path: Path, meter: Any = None) -> Iterator[io.BufferedReader]:
+def opened(path: Path, meter: Any = None) -> Iterator[Any]:
     """The bytes of a file, unpacked. Reading raises PackedError where a packed file is not whole, or is a bomb.
 
     `meter.at` is set to a function that gives how many bytes of the file are read.

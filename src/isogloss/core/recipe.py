@@ -119,9 +119,13 @@ class Source(Section):
     lang: Tag | None = Field(None, description="language of every row that names none")
     split: Literal["train", "dev", "test"] | None = Field(None, description="split of every row that names none")
     label: str | None = Field(None, description="label of every row that has none")
-    source: str | None = Field(None, description="where the text comes from; default: the file's name")
+    source: str | None = Field(
+        None, description="where the text comes from; default: the file's name, or its folder where a file is one row"
+    )
     license: str | None = Field(None, description="licence of the text")
-    collected: str | None = Field(None, description="when the text was collected, e.g. '2025-04' or '2024-01 to 2024-06'")
+    collected: str | None = Field(
+        None, description="when the text was collected, e.g. '2025-04' or '2024-01 to 2024-06'"
+    )
     original_or_translated: Literal["original", "translated"] | None = Field(
         None, description="whether the text was written in its language or translated into it"
     )
@@ -165,9 +169,7 @@ class Data(Section):
             "id", "text", "label", "lang", "split", "group", "source", "license", "collected", "original_or_translated"
         ],
         str,
-    ] = Field(
-        {}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}"
-    )
+    ] = Field({}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}")
     keep: Annotated[list[str], Once] = Field(
         [], description="further columns to carry to the report, e.g. ['dialect', 'domain']"
     )
@@ -808,7 +810,10 @@ def _gate_problems(recipe: Recipe, gate: GateSpec, path: list[str | int]) -> Ite
     for table, asked in conditions.items():
         for metric, condition in asked.items():
             here = [*path, table, metric]
-            losses = ["lost", *(f"lost.{step}" for step in ("read", "unique", *(slot.use for slot in recipe.data.steps)))]
+            losses = [
+                "lost",
+                *(f"lost.{step}" for step in ("read", "unique", *(slot.use for slot in recipe.data.steps))),
+            ]
             if gate.at == "prepare" and metric not in (*losses, "n"):
                 words = "at prepare there is only 'lost', 'lost.STEP' (and 'n' in every_lang)"
                 yield here, f"{words}, got '{metric}'{nearest(metric, losses)}"

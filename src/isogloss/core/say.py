@@ -74,7 +74,13 @@ def lasting(seconds: float) -> str:
     >>> lasting(8.4), lasting(200), lasting(9000)
     ('8 s', '3 min', '2.5 h')
     """
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 class Say:

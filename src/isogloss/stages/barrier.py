@@ -21,7 +21,7 @@ from isogloss.core import files
 from isogloss.core.errors import IsoglossError
 
 # Rows of summaries held at once.
-HELD = 1_000_000
+HELD = 200_000
 SHARD = pl.Int64
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.core import files, gate, parts
+from isogloss.core import files, gate
 from isogloss.core.corpus import PROVENANCE, SPLITS, Corpus, Fields
 from isogloss.core.engine import Engine
 from isogloss.core.errors import DamagedError, DataError, Refused
@@ -119,7 +119,8 @@ def fields(recipe: Recipe) -> Fields:
 def ops(recipe: Recipe, translated: bool = True) -> list[Op]:
     """What shards go through, in order. Where no row is `translated`, there are no originals to look for."""
     filled = {"langs": () if recipe.langs == "all" else tuple(recipe.langs), "seed": recipe.seed}
-    before, after = [], []
+    before: list[Op] = []
+    after: list[Op] = []
     originals = [Op("isogloss.stages.originals", {"within": recipe.data.originals}, filled)]
     if recipe.data.originals == "all" or not translated:
         originals = []
@@ -180,9 +181,7 @@ def read_jobs(recipe: Recipe, raws: Sequence[RawFile], work: Path) -> list[readi
 # -- the corpus -------------------------------------------------------------------------------------------------
 
 
-def _assemble(
-    recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[str, str], reads: dict[str, Any]
-) -> None:
+def _assemble(recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[str, str], reads: dict[str, Any]) -> None:
     """Put the last shards, the rows set aside, the ledger and the rest in their places, and stamp."""
     ledger = pl.concat([files.read_parquet(path) for path in walked.ledgers])
     ledger = ledger.group_by("step", "lang", "source", maintain_order=True).agg(pl.col(COUNTS).sum())

@@ -36,42 +36,44 @@ def decide(summaries: pl.DataFrame, *, dev: float, test: float) -> pl.DataFrame:
 
     A group that has a given split in one row gives it to its other rows; of several, test before dev before train.
     """
-    open_units = summaries.filter(pl.col("split").is_null()).select("unit").unique()
-    if open_units.is_empty():
-        return pl.DataFrame(schema=SCHEMA)
-    names = pl.col("split").cast(pl.String)
-    rank = names.replace_strict({"test": 2, "dev": 1, "train": 0}, default=None, return_dtype=pl.Int8)
-    units = (
-        summaries.join(open_units, on="unit", how="semi")
-        .group_by("unit")
-        .agg(
-            pl.col("lang").cast(pl.String).unique().sort().str.join(",").cast(pl.Categorical),
-            pl.col("label").cast(pl.String).min().cast(pl.Categorical),
-            rank.max().alias("given"),
-        )
+    open_ = pl.col("split").is_null()
+    tied = pl.col("unit").is_duplicated()
+    # Most rows are a unit of their own: they need no aggregate and no join.
+    alone = summaries.filter(open_ & ~tied).select("shard", "place", "unit", "lang", "label")
+    several = summaries.filter(tied)
+    several = several.join(several.filter(open_).select("unit").unique(), on="unit", how="semi")
+    rank = pl.col("split").cast(pl.String).replace_strict({"test": 2, "dev": 1, "train": 0}, default=None)
+    groups = several.group_by("unit").agg(
+        pl.col("lang").cast(pl.String).unique().sort().str.join(",").cast(pl.Categorical),
+        pl.col("label").cast(pl.String).min().cast(pl.Categorical),
+        rank.cast(pl.Int8).max().alias("given"),
     )
+    fresh = groups.filter(pl.col("given").is_null())
     dealt = (
-        units.filter(pl.col("given").is_null())
-        .sort(pl.col("lang").cast(pl.String), pl.col("label").cast(pl.String), "unit")
+        pl.concat([alone, fresh.select("unit", "lang", "label")], how="diagonal")
+        .sort("lang", "label", "unit")
         .with_row_index("i")
         .with_columns(_every("i", test).alias("to_test"))
         .with_columns((~pl.col("to_test")).cum_sum().sub(1).cast(pl.Int64).alias("j"))
         .with_columns((_every("j", dev / (1 - test)) & ~pl.col("to_test")).alias("to_dev"))
         .select(
+            "shard",
+            "place",
             "unit",
             pl.when("to_test")
             .then(pl.lit("test"))
             .when("to_dev")
             .then(pl.lit("dev"))
             .otherwise(pl.lit("train"))
+            .cast(pl.Categorical)
             .alias("dealt"),
         )
     )
-    given = pl.col("given").replace_strict({2: "test", 1: "dev", 0: "train"}, return_dtype=pl.String)
-    inherited = units.filter(pl.col("given").is_not_null()).select("unit", given.alias("dealt"))
-    by_unit = pl.concat([dealt, inherited]).cast({"dealt": pl.Categorical})
-    rows = summaries.filter(pl.col("split").is_null()).select("shard", "place", "unit")
-    return rows.join(by_unit, on="unit", how="left", maintain_order="left").select(list(SCHEMA))
+    names = pl.col("given").replace_strict({2: "test", 1: "dev", 0: "train"}, return_dtype=pl.String)
+    inherited = groups.filter(pl.col("given").is_not_null()).select("unit", names.cast(pl.Categorical).alias("dealt"))
+    by_unit = pl.concat([dealt.filter(pl.col("place").is_null()).select("unit", "dealt"), inherited])
+    rows = several.filter(open_).select("shard", "place", "unit").join(by_unit, on="unit", how="left")
+    return pl.concat([dealt.filter(pl.col("place").is_not_null()).select(list(SCHEMA)), rows.select(list(SCHEMA))])
 
 
 def _every(index: str, share: float) -> pl.Expr:

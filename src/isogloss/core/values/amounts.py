@@ -45,7 +45,11 @@ def units() -> Mapping[str, Unit]:
     """The units of `assets/units.tsv` by CLDR's name."""
     path = Path(__file__).parents[2] / "assets" / "units.tsv"
     lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
-    return {name: Unit(sign, *rest[:1], *map(Decimal, rest[1:])) for name, sign, *rest in lines[1:]}
+    found = {}
+    for name, sign, *rest in lines[1:]:
+        to, factor, offset = [*rest, "", "1", "0"][:3] if not rest else [*rest, "0"][:3]
+        found[name] = Unit(sign, to, Decimal(factor), Decimal(offset))
+    return found
 
 
 @cache
@@ -55,11 +59,29 @@ def _signs() -> Mapping[str, str]:
     for name, unit in units().items():
         if len(unit.sign) > 1 and unit.sign not in ("in", "st", "ac"):
             found.setdefault(unit.sign, name)
-    return {**found, "km2": "area-square-kilometer", "m2": "area-square-meter", "m3": "volume-cubic-meter", "lbs": "mass-pound"}
+    return {
+        **found,
+        "km2": "area-square-kilometer",
+        "m2": "area-square-meter",
+        "m3": "volume-cubic-meter",
+        "lbs": "mass-pound",
+    }
 
 
 # What makes a $ that of a country, before the sign, with or without a space: HK$, hk $.
-_DOLLARS = {"us": "USD", "hk": "HKD", "nt": "TWD", "nz": "NZD", "ca": "CAD", "au": "AUD", "mx": "MXN", "sg": "SGD", "a": "AUD", "c": "CAD", "r": "BRL"}
+_DOLLARS = {
+    "us": "USD",
+    "hk": "HKD",
+    "nt": "TWD",
+    "nz": "NZD",
+    "ca": "CAD",
+    "au": "AUD",
+    "mx": "MXN",
+    "sg": "SGD",
+    "a": "AUD",
+    "c": "CAD",
+    "r": "BRL",
+}
 
 
 @lru_cache(maxsize=512)
@@ -68,7 +90,9 @@ def _patterns(conventions: Conventions) -> dict[str, Any]:
     import regex
 
     def either(words: Sequence[str]) -> str:
-        spelled = (regex.escape(word).replace(r"\ ", f"[{SPACES}]+") for word in sorted(set(words), key=len, reverse=True))
+        spelled = (
+            regex.escape(word).replace(r"\ ", f"[{SPACES}]+") for word in sorted(set(words), key=len, reverse=True)
+        )
         return "|".join(spelled) or r"(?!)"
 
     gap = f"[{SPACES}]?"
@@ -82,14 +106,15 @@ def _patterns(conventions: Conventions) -> dict[str, Any]:
     other = rf"(?!{gap}\p{{Nd}})"
     own = [w for w, unit in conventions.short_units.items() if unit in units() and not w.isascii()]
     long = either([w for w, unit in conventions.units.items() if unit in units()])
-    not_per = rf"(?![{SPACES}]?(?:{either([word for word in conventions.per])}))"
+    not_per = rf"(?![{SPACES}]?(?:{either(conventions.per)}))"
     around = {pair: unit for pair, unit in conventions.around.items() if unit in units()}
     return {
         "behind": regex.compile(
             rf"{gap}(?:(?P<sign>{signs}){edge}{other}|(?P<code>{code}){edge}|(?P<name>(?i:{names})){edge}){on}"
         ),
         "ahead": regex.compile(
-            rf"(?<![\p{{L}}\p{{M}}\p{{Nd}}_$€£¥￥])(?:(?P<land>(?i:{either([*_DOLLARS])})){gap}(?P<of>[$£¥])|(?P<sign>{signs})|(?P<code>{code})){gap}$"
+            rf"(?<![\p{{M}}\p{{Nd}}_$€£¥￥]|(?![{UNSPACED}])\p{{L}})"
+            rf"(?:(?P<land>(?i:{either([*_DOLLARS])})){gap}(?P<of>[$£¥])|(?P<sign>{signs})|(?P<code>{code})){gap}$"
         ),
         "unit": regex.compile(
             rf"[{SPACES}-]?(?:(?P<long>(?i:{long})){edge}|(?P<short>{either([*own, *_signs()])}){edge}){not_per}"
@@ -104,7 +129,7 @@ def money(text: str, numeral: Numeral, conventions: Conventions) -> Amount | Non
     patterns = _patterns(conventions)
     after = patterns["behind"].match(text, numeral.scale_end)
     ahead = patterns["ahead"].search(text, max(0, numeral.start - 12), numeral.start)
-    if ahead and text[: ahead.start()].rstrip(SPACES)[-1:].isdecimal():
+    if ahead and text[max(0, ahead.start() - 4) : ahead.start()].rstrip(SPACES)[-1:].isdecimal():
         ahead = None  # it belongs to the number before
     found = [code for code in (_ahead(ahead, conventions) if ahead else None, _code(after, conventions)) if code]
     if bool(ahead) + bool(after) != 1 or not found:
@@ -137,14 +162,14 @@ def _code(match: Any, conventions: Conventions) -> str | None:
 
 def measure(text: str, numeral: Numeral, conventions: Conventions) -> Amount | None:
     """The measure that a number is, or None."""
-    if text[: numeral.start].rstrip(SPACES)[-1:] in tuple("-−–"):
+    if text[max(0, numeral.start - 4) : numeral.start].rstrip(SPACES)[-1:] in tuple("-−–"):
         return None  # a minus, or a dash?
     patterns = _patterns(conventions)
     before = patterns["before"].search(text, max(0, numeral.start - 12), numeral.start)
     if before:
         after = patterns["after"].match(text, numeral.scale_end)
         unit = conventions.around.get((before["before"], after["after"])) if after else None
-        return Amount(before.start(), after.end(), numeral, unit=unit) if unit in units() else None
+        return Amount(before.start(), after.end(), numeral, unit=unit) if unit and unit in units() else None
     match = patterns["unit"].match(text, numeral.scale_end)
     if match is None:
         return None

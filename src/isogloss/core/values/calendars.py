@@ -27,11 +27,18 @@ ERAS: Mapping[str, Mapping[str, tuple[int, date, date]]] = {
         "平成": (1988, date(1989, 1, 8), date(2019, 4, 30)),
         "令和": (2018, date(2019, 5, 1), date(LAST, 12, 31)),
     },
-    "zho_Hant": {"民國": (1911, date(1912, 1, 1), date(LAST, 12, 31)), "民国": (1911, date(1912, 1, 1), date(LAST, 12, 31))},
+    "zho_Hant": {
+        "民國": (1911, date(1912, 1, 1), date(LAST, 12, 31)),
+        "民国": (1911, date(1912, 1, 1), date(LAST, 12, 31)),
+    },
 }
 # Words beside a year that say by which calendar it is counted.
 BUDDHIST_WORDS: Mapping[str, tuple[str, ...]] = {"tha_Thai": ("พ.ศ.", "พ. ศ.", "พุทธศักราช")}
-GREGORIAN_WORDS: Mapping[str, tuple[str, ...]] = {"tha_Thai": ("ค.ศ.", "ค. ศ."), "amh_Ethi": ("እ.ኤ.አ",), "tir_Ethi": ("እ.ኤ.አ",)}
+GREGORIAN_WORDS: Mapping[str, tuple[str, ...]] = {
+    "tha_Thai": ("ค.ศ.", "ค. ศ."),
+    "amh_Ethi": ("እ.ኤ.አ",),
+    "tir_Ethi": ("እ.ኤ.አ",),
+}
 
 
 @dataclass(frozen=True)

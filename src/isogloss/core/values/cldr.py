@@ -25,7 +25,8 @@ from isogloss.core.lang import resolve
 SHARE = 0.05
 # Scripts whose words stand without spaces between them, or, as in Korean, with endings that have none.
 UNSPACED = "".join(
-    rf"\p{{Script={name}}}" for name in "Han Hiragana Katakana Hangul Thai Lao Khmer Myanmar Tibetan Yi".split()  # noqa: SIM905
+    rf"\p{{Script={name}}}"
+    for name in "Han Hiragana Katakana Hangul Thai Lao Khmer Myanmar Tibetan Yi".split()  # noqa: SIM905
 )
 SPACES = "\u00a0\u2009\u202f "
 APOSTROPHES = "'\u2019"
@@ -173,7 +174,8 @@ def conventions(tag: str, region: str | None = None) -> Conventions | None:
     symbols, names = _signs(data), _money_names(own)
     long_units, short_units, around = _units(own, names)
     at_home = {region} if local and region else set(countries(tag))
-    names = {**_heads(names, at_home, long_units), **names}
+    spelled = {word for one in own for word in _unit_words(one)}
+    names = {**_heads(names, at_home, spelled), **names}
     links, frames, name_orders = _frames([_data(base), *data])
     return Conventions(
         tag=tag,
@@ -328,7 +330,12 @@ _WORDS = frozenset("ALL AMD BAM COP CUP GEL LAK MAD MOP PEN RON SOS TOP TRY VES"
 @cache
 def codes() -> frozenset[str]:
     """ISO 4217 codes of currencies in use, without those that are words (TOP, TRY)."""
-    used = {entry[0] for entries in _babel().core.get_global("territory_currencies").values() for entry in entries if entry[2] is None}
+    used = {
+        entry[0]
+        for entries in _babel().core.get_global("territory_currencies").values()
+        for entry in entries
+        if entry[2] is None
+    }
     return frozenset(used) - _WORDS
 
 
@@ -360,7 +367,13 @@ def _money_names(data: list[Any]) -> dict[str, str]:
     return {name: code for name, code in found.items() if code.lower() != name}
 
 
-def _heads(names: Mapping[str, str], at_home: set[str], units: Mapping[str, str]) -> dict[str, str]:
+def _unit_words(data: Any) -> Iterator[str]:
+    """The long names of all units, also those that may mean money (pounds)."""
+    for widths in _items(data, "unit_patterns").values():
+        yield from (fold(str(pattern).replace("{0}", "")) for pattern in _items(widths, "long").values())
+
+
+def _heads(names: Mapping[str, str], at_home: set[str], units: set[str]) -> dict[str, str]:
     """What the money of these countries is called for short, where all of them mean the same: dollars, in one country.
 
     Words that stand in the names of at least three currencies are such names, if they are no units.

@@ -118,7 +118,9 @@ def _of_name(match: Any, conventions: Conventions) -> Day:
     word = fold(name)
     own = (count.months or {}).get(word)
     mark = match.groupdict().get("mark")
-    foreign = any(w in match.string[max(0, start - 12) : end + 12] for w in calendars.GREGORIAN_WORDS.get(conventions.tag, ()))
+    foreign = any(
+        w in match.string[max(0, start - 12) : end + 12] for w in calendars.GREGORIAN_WORDS.get(conventions.tag, ())
+    )
     if own is not None:
         convert = calendars.persian if count.calendar == "persian" else calendars.ethiopic
         return Day(start, end, None if foreign else convert(year, own, day), converted=True)
@@ -143,7 +145,8 @@ def _of_era(match: Any, conventions: Conventions) -> Day:
     more, first, last = calendars.ERAS[conventions.tag][match["era"]]
     year = 1 if match["y"] == "元" else int(match["y"])
     day = calendars.gregorian(year + more, int(match["m"]), int(match["d"]), first.year)
-    return Day(*match.span(), day if day and first <= day <= last else None, converted=True)
+    start, end = match.span()
+    return Day(start, end, day if day and first <= day <= last else None, converted=True)
 
 
 # -- in digits --------------------------------------------------------------------------------------------------

@@ -43,18 +43,20 @@ def patterns() -> dict[str, Any]:
     return {
         # digits, with signs between them; a space only before a whole group
         "run": regex.compile(rf"\p{{Nd}}+(?:{sign}\p{{Nd}}+|{space}\p{{Nd}}{{3}}(?!\p{{Nd}}))*"),
+        # every alternative begins where nothing of its kind stands before, so that long runs take linear time
         "blocked": regex.compile(
-            r"(?:https?://|www\.)\S+"
-            r"|[\w.+-]+@[\w-]+\.[\w.-]+"
-            r"|(?<!\p{Nd})\+\p{Nd}[\p{Nd} ().-]{6,}\p{Nd}"
-            r"|(?<![\p{L}\p{Nd}])\p{Nd}{1,4}(?:-\p{Nd}{2,}){2,}"  # telephone numbers, ISBN
-            r"|\(\p{Nd}{2,5}\)\s?\p{Nd}[\p{Nd} -]{4,}\p{Nd}"
+            r"(?<![\p{L}\p{Nd}])(?:https?://|www\.)\S+"
+            r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
+            r"|(?<!\p{Nd})\+\p{Nd}[\p{Nd} ().-]{6,24}\p{Nd}"
+            r"|(?<![\p{L}\p{Nd}])\p{Nd}{1,4}(?:-\p{Nd}{2,12}){2,6}"  # telephone numbers, ISBN
+            r"|\(\p{Nd}{2,5}\)\s?\p{Nd}[\p{Nd} -]{4,20}\p{Nd}"
             r"|(?<!\p{Nd})\p{Nd}{1,4}\s?([./-])\s?\p{Nd}{1,2}\s?\1\s?\p{Nd}{1,4}(?!\p{Nd})"  # dates
-            r"|(?<!\p{Nd})\p{Nd}{1,2}:\p{Nd}{2}(?::\p{Nd}{2})?(?:[.,]\p{Nd}+)?"  # clock times
-            r"|(?<!\p{Nd})\p{Nd}+(?:\.\p{Nd}+){3,}"  # versions, addresses of machines
-            r"|\p{Nd}+\s?[/⁄∕／]\s?\p{Nd}+"  # fractions
-            r"|\p{Nd}+\s?分[の之]\s?[−－-]?\p{Nd}+(?:\s?[万億亿]\s?\p{Nd}+)?|\p{Nd}[\p{Nd}.．]*\s?の\s?[−－-]*\p{Nd}+\s?乗"  # and powers
-            r"|(?:\p{Lu}[\p{Lu}\p{Nd}]*-)+\p{Nd}[\p{L}\p{Nd}-]*"  # codes
+            r"|(?<!\p{Nd})\p{Nd}{1,2}:\p{Nd}{2}(?::\p{Nd}{2})?(?:[.,]\p{Nd}{1,9})?"  # clock times
+            r"|(?<!\p{Nd}|\p{Nd}\.)\p{Nd}{1,9}(?:\.\p{Nd}{1,9}){3,}"  # versions, addresses of machines
+            r"|(?<!\p{Nd})\p{Nd}{1,15}\s?[/⁄∕／]\s?\p{Nd}{1,15}"  # fractions
+            r"|(?<!\p{Nd})\p{Nd}{1,15}\s?分[の之]\s?[−－-]?\p{Nd}{1,15}(?:\s?[万億亿]\s?\p{Nd}{1,15})?"
+            r"|(?<![\p{Nd}.．])\p{Nd}[\p{Nd}.．]{0,20}\s?の\s?[−－-]{0,3}\p{Nd}{1,15}\s?乗"  # powers
+            r"|(?<![\p{L}\p{Nd}-])(?:\p{Lu}[\p{Lu}\p{Nd}]{0,15}-){1,6}\p{Nd}[\p{L}\p{Nd}-]{0,40}"  # codes
         ),
         "minus": regex.compile(r"(?<![\p{L}\p{Nd}\p{P}\p{S}])[-−]$|(?<![\p{Nd})\]}%−－-])[−－]$"),
         "before": regex.compile(r"[\p{Lu}\p{Ll}\p{Lt}\p{Lm}\p{M}_#@/\\^=.,:٫٬]$|\p{Nd}[~x×*]$"),
@@ -89,12 +91,17 @@ def blocked(text: str) -> list[Place]:
 def find(text: str, conventions: Conventions, taken: Iterable[Place] = ()) -> list[Numeral]:
     """The numbers of a text outside the places that are `taken`, in order."""
     spans = sorted(taken)
-    found = []
+    found: list[Numeral] = []
     for match in patterns()["run"].finditer(text):
         start, end = match.span()
         if found and start < found[-1].end:
             continue
-        if found and found[-1].scaled and not _spaced(text[found[-1].scale_end - 1]) and found[-1].scale_end + 1 == start:
+        if (
+            found
+            and found[-1].scaled
+            and not _spaced(text[found[-1].scale_end - 1])
+            and found[-1].scale_end + 1 == start
+        ):
             continue  # 3万 4,500 may be one number
         if any(a < end and start < b for a, b in spans) or not _alone(text, start, end, conventions):
             continue
@@ -111,7 +118,9 @@ def _goes_on(text: str, numeral: Numeral, conventions: Conventions) -> bool:
     beside = text[numeral.start - 1 : numeral.start] + text[numeral.scale_end : numeral.scale_end + 1]
     if any(unicodedata.category(c) in ("Lo", "Nl", "No") and unicodedata.numeric(c, None) is not None for c in beside):
         return True
-    word = patterns()["word"].match(text, numeral.scale_end + (text[numeral.scale_end : numeral.scale_end + 1] in tuple(SPACES)))
+    word = patterns()["word"].match(
+        text, numeral.scale_end + (text[numeral.scale_end : numeral.scale_end + 1] in tuple(SPACES))
+    )
     return bool(word) and not numeral.scaled and fold(word.group()) in all_scales()
 
 
@@ -121,7 +130,7 @@ def _summed(text: str, first: Numeral, conventions: Conventions) -> Numeral:
         return first
     end, value, least = first.scale_end, first.value, first.value / (Decimal(first.plain) or 1)
     while match := patterns()["run"].match(text, end):
-        more = _read(text, *match.span(), conventions)
+        more = _read(text, match.start(), match.end(), conventions)
         # 3万5 may be 35,000
         if more is None or more.value >= least or (len(more.plain) == 1 and not more.scaled):
             break
@@ -143,9 +152,12 @@ def _alone(text: str, start: int, end: int, conventions: Conventions) -> bool:
     if letters and letters not in conventions.short_units and fold(letters) not in conventions.scales:
         return letters in conventions.symbols or letters in conventions.symbols.values()
     dashes = "-–—"
-    if text[start - 1 : start] in dashes and start > 1 and text[start - 2].isdecimal():
-        if not known["pair_before"].search(text, max(0, start - 24), start) or text[end : end + 1] in tuple(dashes):
-            return False
+    joined = start > 1 and text[start - 1] in dashes and text[start - 2].isdecimal()
+    pair = bool(known["pair_before"].search(text, max(0, start - 24), start)) and text[end : end + 1] not in tuple(
+        dashes
+    )
+    if joined and not pair:
+        return False
     rest = text[end : end + 2]
     if rest[:1] == "^":
         return False
@@ -198,7 +210,14 @@ def _readings(written: str, style: Style) -> list[str]:
     whole, sign, rest = written.partition(style.decimal)
     if sign and not rest.isdecimal():
         return []
-    if sign == "," and len(rest) == 3 and len(whole) <= 3 and whole.strip("0") and written.count(",") == 1 and whole.isdecimal():
+    if (
+        sign == ","
+        and len(rest) == 3
+        and len(whole) <= 3
+        and whole.strip("0")
+        and written.count(",") == 1
+        and whole.isdecimal()
+    ):
         return []  # 12,345 may be written as in English
     digits = whole
     if not whole.isdecimal():
@@ -259,5 +278,5 @@ def _measured(text: str, start: int, end: int, conventions: Conventions) -> bool
         fold(w) in conventions.units or fold(w) in conventions.currencies for w in near
     ):
         return True
-    before = text[:start].rstrip(SPACES)
+    before = text[max(0, start - 16) : start].rstrip(SPACES)
     return any(after.startswith(sign) or before.endswith(sign) for sign in conventions.symbols)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from isogloss.core.values import amounts, dates, numbers
-from isogloss.core.values.cldr import Conventions
+from isogloss.core.values.cldr import Conventions, fold
 
 Kind = Literal["date", "number", "money", "measure"]
 Units = Literal["keep", "sign", "si"]
@@ -100,7 +100,7 @@ def _number(text: str, numeral: numbers.Numeral, conventions: Conventions, forms
         yield Found(sum_.start, sum_.end, "money", form, f"{value} {sum_.code}")
         return
     measure = amounts.measure(text, numeral, conventions) if forms.units != "keep" else None
-    if measure and not _longer(text, measure):
+    if measure and not _longer(text, measure, conventions):
         unit, written = amounts.units()[measure.unit], text[measure.start : measure.end]
         form = f"{scaled} {unit.sign}"
         if unit.to and forms.units == "si" and not numbers.begins_range(text, measure.start):
@@ -111,10 +111,12 @@ def _number(text: str, numeral: numbers.Numeral, conventions: Conventions, forms
         yield Found(numeral.start, numeral.end, "number", plain, value)
 
 
-def _longer(text: str, measure: amounts.Amount) -> bool:
+def _longer(text: str, measure: amounts.Amount, conventions: Conventions) -> bool:
     """Whether a measure is part of a longer one: 5 feet 3 inches, 5 feet and 3 inches."""
     before, after = _part()
-    return bool(before.search(text, max(0, measure.start - 24), measure.start) or after.match(text, measure.end))
+    found = before.search(text, max(0, measure.start - 24), measure.start), after.match(text, measure.end)
+    words = [match["unit"] for match in found if match]
+    return any(fold(word) in conventions.units or word in conventions.short_units for word in words)
 
 
 @lru_cache(maxsize=1)
@@ -122,8 +124,8 @@ def _part() -> tuple[Any, Any]:
     import regex
 
     word = r"(?:\s\p{L}{1,4})?"
-    unit = r"[\p{L}\p{M}'′\"]{1,12}"
-    return regex.compile(rf"\p{{Nd}}[\s-]?{unit}{word}[\s-]$"), regex.compile(rf"{word}[\s-]\p{{Nd}}{{1,2}}\s?[\p{{L}}'′\"]")
+    unit = r"(?P<unit>[\p{L}\p{M}'′\"]{1,12})"
+    return regex.compile(rf"\p{{Nd}}[\s-]?{unit}{word}[\s-]$"), regex.compile(rf"{word}[\s-]\p{{Nd}}{{1,2}}\s?{unit}")
 
 
 def _beside(text: str, conventions: Conventions) -> Iterator[tuple[int, int]]:
@@ -150,5 +152,5 @@ def _kept() -> Any:
     import regex
 
     return regex.compile(
-        r"(?P<head>(?P<iso>\d{4}-\d\d-\d\d)|-?\d+(?:\.\d+)? [\p{L}°µ²³/]+) \((?P<inner>(?:[^()\n]|\([^()\n]*\)){1,80})\)"
+        r"(?<![\d.])(?P<head>(?P<iso>\d{4}-\d\d-\d\d)|-?\d{1,15}(?:\.\d{1,15})? [\p{L}°µ²³/]{1,6}) \((?P<inner>(?:[^()\n]|\([^()\n]*\)){1,80})\)"
     )

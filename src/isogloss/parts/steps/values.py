@@ -69,7 +69,8 @@ def remarks(langs: tuple[str, ...], *, regions: list[str] = []) -> list[str]:  #
     if unknown:
         said.append(f"values: not known to CLDR, and left as they are: {', '.join(unknown)}")
     for what, attribute in (("the order of a date in digits", "orders"), ("the decimal sign", "ascii")):
-        open_ = [lang for lang in langs if lang not in unknown + [*usual] and len(getattr(conventions(lang), attribute)) > 1]
+        asked = [lang for lang in langs if lang not in (*unknown, *usual)]
+        open_ = [lang for lang in asked if len(getattr(conventions(lang), attribute)) > 1]
         if open_:
             said.append(
                 f"values: {what} differs between countries of {', '.join(open_)}; what depends on it is rewritten only in "

@@ -178,7 +178,10 @@ def _repeat(recipe: Recipe, stamp: dict[str, Any]) -> Iterator[str]:
     )
     yield "    isogloss prepare recipe.toml\n"
     reads = stamp["reads"]
-    inputs = [*reads["inputs"].items(), *((name.partition(":")[2], digest) for name, digest in reads["against"].items())]
+    inputs = [
+        *reads["inputs"].items(),
+        *((name.partition(":")[2], digest) for name, digest in reads["against"].items()),
+    ]
     yield from table(["file", "digest"], inputs[:MOST])
     if len(inputs) > MOST:
         yield f"\nand {len(inputs) - MOST:,} more; all are in `stamps/prepare.json`."

@@ -137,13 +137,14 @@ def _say(job: Job, n_bytes: int, n_rows: int) -> None:
 def watched(say: Say, jobs: Sequence[Job]) -> Iterator[None]:
     """Say while the jobs run how many bytes and rows are read, how fast, and how long it will take."""
     total = sum(job.n_bytes for job in jobs)
+    say.progress("reading", 0, None, "rows")
     pace, ended = Pace(), threading.Event()
 
     def look() -> None:
         while not ended.wait(EVERY):
             n_bytes = n_rows = 0
             for job in jobs:
-                with contextlib.suppress(OSError, ValueError):
+                with contextlib.suppress(OSError, ValueError, IndexError):
                     ours = beside(job.out, "progress").read_text().split()
                     n_bytes, n_rows = n_bytes + int(ours[0]), n_rows + int(ours[1])
             say.progress("reading", n_rows, None, "rows", pace.told(n_rows, n_bytes, n_bytes / max(1, total)))

@@ -85,6 +85,8 @@ def look(raws: Sequence[RawFile], fields: Fields, ops: Sequence[Op], n: int, eng
     if not chosen:
         why = "; ".join(f"{reason} ({count:,})" for (reason, _), count in taken.aside.most_common(3)) or "it is empty"
         raise DataError(f"no usable row in the {taken.n_rows:,} rows looked at: {why}")
+    if not any(row["original_or_translated"] == "translated" for row in chosen):
+        ops = [op for op in ops if op.name != "originals"]
     with tempfile.TemporaryDirectory(prefix="isogloss-sample-", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         shards = []
@@ -93,11 +95,13 @@ def look(raws: Sequence[RawFile], fields: Fields, ops: Sequence[Op], n: int, eng
             files.write_parquet(shards[-1], pl.DataFrame(chosen[i : i + 500], schema=fields.schema))
         walked = walk(ops, shards, work / "work", engine, say)
         reasons = [pl.DataFrame([(*key, n) for key, n in taken.aside.items()], ["reason", "lang", "n"], orient="row")]
-        reasons = [frame.select(pl.lit("read").alias("step"), "lang", "reason", "n") for frame in reasons if frame.height]
+        reasons = [
+            frame.select(pl.lit("read").alias("step"), "lang", "reason", "n") for frame in reasons if frame.height
+        ]
         for path in walked.dropped:
             gone = files.read_parquet(path)
             reasons.append(gone.group_by("step", "lang", kind(pl.col("reason"))).len("n").cast({"n": pl.Int64}))
-        why = pl.concat(reasons, how="vertical_relaxed").group_by("step", "lang", "reason").agg(pl.col("n").sum())
+        summed = pl.concat(reasons, how="vertical_relaxed").group_by("step", "lang", "reason").agg(pl.col("n").sum())
         samples = pl.concat([pl.DataFrame(taken.rejected, schema=SAMPLES), gather(walked.samples)])
         return Looked(
             n,
@@ -105,7 +109,7 @@ def look(raws: Sequence[RawFile], fields: Fields, ops: Sequence[Op], n: int, eng
             taken.n_rows,
             taken.n_file_bytes / max(1, sum(raw.path.stat().st_size for raw in raws)),
             pl.concat([files.read_parquet(path) for path in walked.ledgers]),
-            why.sort("n", "step", "lang", "reason", descending=[True, False, False, False]),
+            summed.sort("n", "step", "lang", "reason", descending=[True, False, False, False]),
             samples,
             walked.learned,
             tuple(taken.notes.values()),
@@ -161,7 +165,7 @@ def kind_of(reason: str) -> str:
 
 def _chosen(taken: _Taken, n: int) -> list[dict[str, str | None]]:
     """`n` rows, every language as often as the others as far as it has rows, in the order of reading."""
-    share, left = {lang: 0 for lang in taken.rows}, n
+    share, left = dict.fromkeys(taken.rows, 0), n
     while left > 0:
         open_ = [lang for lang in sorted(share) if share[lang] < len(taken.rows[lang])]
         if not open_:
