@@ -43,7 +43,7 @@ FEWEST_LINES, LONGEST = 3, 600
 # The gap between text and boilerplate: so many times as many documents.
 GAP = 3.0
 # The smallest share of documents that boilerplate may have, and the share that is boilerplate, gap or no gap.
-LOWEST, HALF = 0.02, 0.5
+LOWEST, HALF = 0.05, 0.5
 # Characters (of syllables and words: two) from which a line is long, and lines by which a short one may wander.
 LONG, WANDER = 20, 2.0
 

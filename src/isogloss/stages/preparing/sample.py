@@ -83,7 +83,10 @@ def look(raws: Sequence[RawFile], fields: Fields, ops: Sequence[Op], n: int, eng
     taken = _take(raws, fields, n, say)
     chosen = _chosen(taken, n)
     if not chosen:
-        why = "; ".join(f"{reason} ({count:,})" for (reason, _), count in taken.aside.most_common(3)) or "it is empty"
+        reasons: Counter[str] = Counter()
+        for (reason, _), count in taken.aside.items():
+            reasons[reason] += count
+        why = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3)) or "it is empty"
         raise DataError(f"no usable row in the {taken.n_rows:,} rows looked at: {why}")
     if not any(row["original_or_translated"] == "translated" for row in chosen):
         ops = [op for op in ops if op.name != "originals"]
@@ -94,14 +97,13 @@ def look(raws: Sequence[RawFile], fields: Fields, ops: Sequence[Op], n: int, eng
             shards.append(work / f"{i:06}.parquet")
             files.write_parquet(shards[-1], pl.DataFrame(chosen[i : i + 500], schema=fields.schema))
         walked = walk(ops, shards, work / "work", engine, say)
-        reasons = [pl.DataFrame([(*key, n) for key, n in taken.aside.items()], ["reason", "lang", "n"], orient="row")]
-        reasons = [
-            frame.select(pl.lit("read").alias("step"), "lang", "reason", "n") for frame in reasons if frame.height
-        ]
+        schema = {"step": pl.String, "lang": pl.String, "reason": pl.String, "n": pl.Int64}
+        aside = [("read", lang, reason, count) for (reason, lang), count in taken.aside.items()]
+        counted = [pl.DataFrame(aside, schema, orient="row")]
         for path in walked.dropped:
-            gone = files.read_parquet(path)
-            reasons.append(gone.group_by("step", "lang", kind(pl.col("reason"))).len("n").cast({"n": pl.Int64}))
-        summed = pl.concat(reasons, how="vertical_relaxed").group_by("step", "lang", "reason").agg(pl.col("n").sum())
+            gone = files.read_parquet(path).group_by("step", "lang", kind(pl.col("reason"))).len("n")
+            counted.append(gone.cast({"n": pl.Int64}))
+        summed = pl.concat(counted).group_by("step", "lang", "reason").agg(pl.col("n").sum())
         samples = pl.concat([pl.DataFrame(taken.rejected, schema=SAMPLES), gather(walked.samples)])
         return Looked(
             n,
