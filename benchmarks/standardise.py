@@ -142,6 +142,16 @@ def measured(frame: pl.DataFrame, lang: str, kind: str, region: str | None, show
             n["right"] += bool(right)
             part = not right and any(is_part(text, found, *places[i]) for i in over)
             n["part"] += part
+            if show and part:
+                print(
+                    "PART",
+                    lang,
+                    repr(text),
+                    text[found.start : found.end],
+                    "→",
+                    found.form,
+                    [places[i][0]["text"] for i in over],
+                )
             if show and not right and not part:
                 print(
                     "WRONG",

@@ -261,7 +261,9 @@ def _tell(
 ) -> None:
     n = {split: int(table.filter(pl.col("split") == split)["n"].sum()) for split in SPLITS}
     shares = ", ".join(f"{n[split]:,} {split}" for split in SPLITS)
-    say.line(f"prepare   {sum(n.values()):,} rows in {table['lang'].n_unique()} languages: {shares}")
+    n_langs = table["lang"].n_unique()
+    languages = "1 language" if n_langs == 1 else f"{n_langs} languages"
+    say.line(f"prepare   {sum(n.values()):,} rows in {languages}: {shares}")
     for note in notes:
         say.note(note)
     reasons = _commonest(why)

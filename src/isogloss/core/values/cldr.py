@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from isogloss.core.errors import DataError, extra_missing
@@ -187,7 +188,7 @@ def conventions(tag: str, region: str | None = None) -> Conventions | None:
         months=_months([_data(base), *data]),
         links=links,
         frames=frames,
-        scales=_scales([_data(base), *data]),
+        scales={**_borrowed().get(tag, {}), **_scales([_data(base), *data])},
         symbols=symbols,
         currencies=names,
         units=long_units,
@@ -239,9 +240,18 @@ def _scales(data: Iterable[Any]) -> dict[str, int]:
 
 
 @cache
+def _borrowed() -> Mapping[str, Mapping[str, int]]:
+    """Words for powers of ten that CLDR does not have, by language (`assets/scales.tsv`)."""
+    path = Path(__file__).parents[2] / "assets" / "scales.tsv"
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    return {tag: {fold(word): 10 ** (6 + 3 * i) for i, word in enumerate(words)} for tag, *words in rows[1:]}
+
+
+@cache
 def all_scales() -> frozenset[str]:
     """Words for powers of ten in every language that CLDR knows: a text may use those of another."""
-    return frozenset(word for names in _bases().values() for word in _scales([_data(names[-1])]))
+    borrowed = {word for words in _borrowed().values() for word in words}
+    return frozenset(word for names in _bases().values() for word in _scales([_data(names[-1])])) | borrowed
 
 
 # -- dates ------------------------------------------------------------------------------------------------------

@@ -19,4 +19,4 @@ def beside(out: Path, what: str) -> Path:
 
 def kind(reason: pl.Expr) -> pl.Expr:
     """The part of a reason that many rows share: what stands before the first colon, bracket or quoted value."""
-    return reason.str.replace(r"(?s)\s*[:('].*$", "").str.replace(r" of \S+$", "").alias("reason")
+    return reason.str.replace(r"(?s)(?:\s*[:(]|\s').*$", "").str.replace(r" of \S+$", "").alias("reason")
