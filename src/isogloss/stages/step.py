@@ -144,6 +144,9 @@ def step(
         for made in say.track(engine.map(_apply, jobs), name, len(jobs), "shards"):
             tally.add(made)
         levels = _levels(part, decision)
+        if part.has("remarks"):
+            seen = tuple(sorted({lang for lang, _ in tally.rows if lang != "und"}))
+            notes += tuple(part.call("remarks", seen, knobs=bound))
         outcome = _outcome(name, file, bound, tally, rejected, levels, part.constant("AFTER_SPLIT", False), notes)
         outcome = replace(
             outcome, seconds=round(time.monotonic() - start, 2), out=str(out) if out else None, learned=learned

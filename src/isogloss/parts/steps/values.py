@@ -24,6 +24,16 @@ VERSION = 1
 REWRITES = True
 
 
+def check(*, regions: list[str] = []) -> None:  # noqa: B006
+    """Raise RecipeError for a region that names no country, with the recipe and not in the middle of the run."""
+    from isogloss.core.errors import DataError, RecipeError
+
+    try:
+        _regions(regions)
+    except DataError as error:
+        raise RecipeError(str(error), key="regions") from None
+
+
 def apply(
     batch: pl.DataFrame,
     *,
@@ -38,7 +48,7 @@ def apply(
     Knobs
         dates: as they are (keep), or as ISO 8601 (iso)
         numbers: as they are (keep), or in digits 0 to 9 with a decimal point and nothing between the digits (plain)
-        currencies: as they are (keep), or as the code of ISO 4217 behind the amount (iso)
+        currencies: as they are (keep), or as the code of ISO 4217 in place of the sign or the name (iso)
         units: as they are (keep), by their sign (sign), or those that are not of the SI converted, with what was
             written in brackets behind (si)
         regions: the country of the rows that name none, by language, e.g. ["en-US", "es-MX"]
