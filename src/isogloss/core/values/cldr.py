@@ -169,6 +169,8 @@ def conventions(tag: str, region: str | None = None) -> Conventions | None:
         return None
     base = _bases()[tag][-1]
     local = _local(tag, region, set(_babel().localedata.locale_identifiers())) if region else None
+    if region and not local:
+        return conventions(tag)
     every = [local] if local else list(countries(tag).values()) or [base]
     data = [_data(name) for name in every]
     own = [_data(base), *([_data(local)] if local else [])]

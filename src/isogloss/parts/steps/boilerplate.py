@@ -44,6 +44,8 @@ FEWEST_LINES, LONGEST = 3, 600
 GAP = 3.0
 # The smallest share of documents that boilerplate may have, and the share that is boilerplate, gap or no gap.
 LOWEST, HALF = 0.05, 0.5
+# Sources are decided about in so many lots.
+BUCKETS = 64
 # Characters (of syllables and words: two) from which a line is long, and lines by which a short one may wander.
 LONG, WANDER = 20, 2.0
 
@@ -255,42 +257,34 @@ def summarise(batch: pl.DataFrame, *, html: Html = "auto") -> pl.DataFrame:
             *[pl.col(c).sum() for c in "ij"],
             *[pl.col(c).pow(2).sum().alias(f"{c}2") for c in "ij"],
         )
-        .with_columns(pl.col("source").alias("bucket"))
+        .with_columns((pl.col("source").hash(0) % BUCKETS).cast(pl.Int64).alias("bucket"))
     )
 
 
 def decide(summaries: pl.DataFrame, *, min_docs: Annotated[int, Field(ge=5)] = 10) -> pl.DataFrame:
-    """Learn, for one source, from how many documents on a line is boilerplate, and which lines are.
+    """Learn, for each source, from how many documents on a line is boilerplate, and which lines are.
 
     Knobs
         min_docs: documents of three lines or more that a source must have before its lines are compared
 
     Gives `source, mark, n_docs, from_n` (documents from which a line counts), and `n_with` of each line; the row with a
-    null mark says what was learned of the source.
+    null mark says what was learned of the source. Sources with fewer documents are not there.
     """
     import polars as pl
 
-    schema = {
-        "source": pl.String,
-        "mark": pl.Int64,
-        "n_docs": pl.Int64,
-        "from_n": pl.Int64,
-        "n_with": pl.Int64,
-        "n_lines": pl.Int64,
+    schema = dict.fromkeys(("source", "mark", "n_docs", "from_n", "n_with", "n_lines"), pl.Int64) | {
+        "source": pl.String
     }
-    if summaries.is_empty():
-        return pl.DataFrame(schema=schema)
     total = summaries.group_by("source", "mark").agg(pl.col("n", "i", "j", "i2", "j2").sum(), pl.col("length").max())
+    docs = total.filter(pl.col("mark").is_null(), pl.col("n") >= min_docs).select("source", pl.col("n").alias("n_docs"))
+    lines = total.filter(pl.col("mark").is_not_null()).join(docs, on="source")
     found = [pl.DataFrame(schema=schema)]
-    for (source,), lines in sorted(total.group_by("source"), key=lambda item: str(item[0][0])):
-        n_docs = int(lines.filter(pl.col("mark").is_null())["n"].sum())
-        own = lines.filter(pl.col("mark").is_not_null())
-        from_n = _learned(own["n"].unique().to_list(), n_docs) if n_docs >= min_docs else None
-        picked = own.clear()
-        if from_n is not None:
-            spread = [((pl.col(f"{c}2") / pl.col("n")) - (pl.col(c) / pl.col("n")).pow(2)).clip(0).sqrt() for c in "ij"]
-            steady = pl.min_horizontal(spread) <= WANDER
-            picked = own.filter(pl.col("n") >= from_n, (pl.col("length") >= LONG) | steady)
+    for (source,), own in sorted(lines.group_by("source"), key=lambda item: str(item[0][0])):
+        n_docs = int(own["n_docs"][0])
+        from_n = _learned(own["n"].unique().to_list(), n_docs)
+        spread = [((pl.col(f"{c}2") / pl.col("n")) - (pl.col(c) / pl.col("n")).pow(2)).clip(0).sqrt() for c in "ij"]
+        steady = pl.min_horizontal(spread) <= WANDER
+        picked = own.filter(pl.col("n") >= from_n, (pl.col("length") >= LONG) | steady)
         named = picked.sort("n", "mark", descending=[True, False]).select(
             pl.lit(source).alias("source"),
             "mark",
@@ -299,10 +293,8 @@ def decide(summaries: pl.DataFrame, *, min_docs: Annotated[int, Field(ge=5)] = 1
             pl.col("n").cast(pl.Int64).alias("n_with"),
             pl.lit(None, pl.Int64).alias("n_lines"),
         )
-        found += [
-            pl.DataFrame([(source, None, n_docs, from_n, None, picked.height)], schema=schema, orient="row"),
-            named,
-        ]
+        told = pl.DataFrame([(source, None, n_docs, from_n, None, picked.height)], schema=schema, orient="row")
+        found += [told, named]
     return pl.concat(found)
 
 

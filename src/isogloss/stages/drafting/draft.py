@@ -175,7 +175,11 @@ def _steps(plan: Plan, checks: Checks, seen: Survey) -> str:
     dedup, langid = f"{checks.total('dedup'):.1%}", f"{checks.total('langid'):.1%}"
     pages = sum(row["text"].lstrip()[:1] == "<" and "</" in row["text"] for row in seen.sample)
     many = pages > 0.1 * len(seen.sample)
-    why = f"takes the main content out of pages: {pages:,} of the rows looked at are HTML" if many else "for texts of pages"
+    why = (
+        f"takes the main content out of pages: {pages:,} of the rows looked at are HTML"
+        if many
+        else "for texts of pages"
+    )
     rows = [
         ('"boilerplate",', f"{why}, without menus and repeated lines; needs isogloss[text]", many),
         ('"standardise",', f"encoding, Unicode form, white space: would change {changed} of the rows looked at", True),
