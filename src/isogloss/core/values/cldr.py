@@ -29,6 +29,8 @@ UNSPACED = "".join(
     rf"\p{{Script={name}}}"
     for name in "Han Hiragana Katakana Hangul Thai Lao Khmer Myanmar Tibetan Yi".split()  # noqa: SIM905
 )
+# CLDR's names of the languages whose words for powers of ten also stand in texts of other languages.
+MIXED = ("en", "fr", "es", "pt", "ru", "ar", "fa", "hi", "id", "sw", "zh", "tr")
 SPACES = "\u00a0\u2009\u202f "
 APOSTROPHES = "'\u2019"
 
@@ -250,10 +252,10 @@ def _borrowed() -> Mapping[str, Mapping[str, int]]:
 
 
 @cache
-def all_scales() -> frozenset[str]:
-    """Words for powers of ten in every language that CLDR knows: a text may use those of another."""
+def common_scales() -> frozenset[str]:
+    """Words for powers of ten of the languages that others mix with (`MIXED`), and the borrowed ones."""
     borrowed = {word for words in _borrowed().values() for word in words}
-    return frozenset(word for names in _bases().values() for word in _scales([_data(names[-1])])) | borrowed
+    return frozenset(word for name in MIXED for word in _scales([_data(name)])) | borrowed
 
 
 # -- dates ------------------------------------------------------------------------------------------------------

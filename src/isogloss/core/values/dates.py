@@ -35,7 +35,10 @@ def find(text: str, conventions: Conventions) -> list[Day]:
     for day in sorted(_all(text, conventions), key=lambda d: (d.start, -d.end)):
         if not found or day.start >= found[-1].end:
             found.append(day)
-    return [_guarded(text, day, found) for day in found]
+    if not found:
+        return []
+    beside = zip([None, *found[:-1]], found, [*found[1:], None], strict=True)
+    return [_guarded(text, day, before, after) for before, day, after in beside]
 
 
 def _all(text: str, conventions: Conventions) -> Iterator[Day]:
@@ -204,23 +207,23 @@ def _around() -> tuple[Any, Any, Any]:
     return before, shared, after
 
 
-def _guarded(text: str, day: Day, every: list[Day]) -> Day:
-    """The date, or one that cannot be told where it may be one end of a range that shares its month or year."""
+def _guarded(text: str, day: Day, previous: Day | None, following: Day | None) -> Day:
+    """The date, or one that cannot be told where it may be one end of a range that shares its month or year.
+
+    It is not where the date beside it stands at the other end.
+    """
     if day.day is None:
         return day
     before, shared, after = _around()
-    start, end = max(0, day.start - 20), day.end
-
-    def another(a: int, b: int) -> bool:
-        """Whether a whole date stands at the other end."""
-        return any(d.end <= a <= d.end + 8 and not _has_digit(text[d.end : a]) for d in every) or any(
-            b <= d.start <= b + 8 and not _has_digit(text[b : d.start]) for d in every
-        )
-
+    start = max(0, day.start - 20)
     by_day = day.named and text[day.start].isdecimal() and not text[day.start : day.start + 3].isdecimal()
     first = before.search(text, start, day.start) or (by_day and shared.search(text, start, day.start))
-    open_ = (first and not another(day.start, -9)) or (after.match(text, end) and not another(-9, end))
-    return Day(day.start, end, None, day.converted, day.named) if open_ else day
+    if first and previous and day.start - previous.end <= 8 and not _has_digit(text[previous.end : day.start]):
+        first = None
+    last = after.match(text, day.end)
+    if last and following and following.start - day.end <= 8 and not _has_digit(text[day.end : following.start]):
+        last = None
+    return Day(day.start, day.end, None, day.converted, day.named) if first or last else day
 
 
 def _has_digit(text: str) -> bool:

@@ -7,13 +7,14 @@ of words, codes, dates, clock times, versions, fractions, addresses, telephone n
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from isogloss.core.values.cldr import APOSTROPHES, SPACES, UNSPACED, Conventions, Style, all_scales, fold
+from isogloss.core.values.cldr import APOSTROPHES, SPACES, UNSPACED, Conventions, Style, common_scales, fold
 
 Place = tuple[int, int]
 
@@ -74,6 +75,30 @@ def patterns() -> dict[str, Any]:
     }
 
 
+class Places:
+    """Places in a text, to be asked for many times.
+
+    >>> places = Places([(5, 9), (0, 2), (1, 3)])
+    >>> places.touch(3, 5), places.touch(2, 4), places.touch(8, 20)
+    (False, True, True)
+    """
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        for start, end in sorted(places):
+            if self.ends and start <= self.ends[-1]:
+                self.ends[-1] = max(end, self.ends[-1])
+            else:
+                self.starts.append(start)
+                self.ends.append(end)
+
+    def touch(self, start: int, end: int) -> bool:
+        """Whether any place shares a character with that from `start` to `end`."""
+        at = bisect_left(self.starts, end)
+        return at > 0 and self.ends[at - 1] > start
+
+
 def begins_range(text: str, start: int) -> bool:
     """Whether a number stands before, as in "3 to 5 km", whose unit may be the same.
 
@@ -90,7 +115,7 @@ def blocked(text: str) -> list[Place]:
 
 def find(text: str, conventions: Conventions, taken: Iterable[Place] = ()) -> list[Numeral]:
     """The numbers of a text outside the places that are `taken`, in order."""
-    spans = sorted(taken)
+    places = Places(taken)
     found: list[Numeral] = []
     for match in patterns()["run"].finditer(text):
         start, end = match.span()
@@ -103,7 +128,7 @@ def find(text: str, conventions: Conventions, taken: Iterable[Place] = ()) -> li
             and found[-1].scale_end + 1 == start
         ):
             continue  # 3万 4,500 may be one number
-        if any(a < end and start < b for a, b in spans) or not _alone(text, start, end, conventions):
+        if places.touch(start, end) or not _alone(text, start, end, conventions):
             continue
         numeral = _read(text, start, end, conventions)
         if numeral is not None:
@@ -121,7 +146,7 @@ def _goes_on(text: str, numeral: Numeral, conventions: Conventions) -> bool:
     word = patterns()["word"].match(
         text, numeral.scale_end + (text[numeral.scale_end : numeral.scale_end + 1] in tuple(SPACES))
     )
-    return bool(word) and not numeral.scaled and fold(word.group()) in all_scales()
+    return bool(word) and not numeral.scaled and fold(word.group()) in common_scales()
 
 
 def _summed(text: str, first: Numeral, conventions: Conventions) -> Numeral:
@@ -249,10 +274,10 @@ def _scale(text: str, end: int, conventions: Conventions) -> tuple[int, int]:
     at = end + (text[end : end + 1] in SPACES and end < len(text))
     if not conventions.scales:
         return 1, end
-    longest = max(map(len, conventions.scales))
-    piece = text[at : at + longest + 1]
+    words = _longest_first(conventions)
+    piece = text[at : at + len(words[0]) + 1]
     folded = piece.casefold()
-    for word in sorted(conventions.scales, key=len, reverse=True):
+    for word in words:
         if folded.startswith(word):
             following = piece[len(word) : len(word) + 1] or text[at + len(word) : at + len(word) + 1]
             spaced = unicodedata.category(word[-1]) in ("Ll", "Lu", "Mn", "Mc") or " " in word or _spaced(word)
@@ -260,6 +285,11 @@ def _scale(text: str, end: int, conventions: Conventions) -> tuple[int, int]:
                 continue
             return conventions.scales[word], at + len(word)
     return 1, end
+
+
+@lru_cache(maxsize=512)
+def _longest_first(conventions: Conventions) -> list[str]:
+    return sorted(conventions.scales, key=len, reverse=True)
 
 
 def _spaced(word: str) -> bool:

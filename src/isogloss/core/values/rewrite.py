@@ -68,7 +68,8 @@ def find(text: str, conventions: Conventions, forms: Forms) -> list[Found]:
     taken = [*numbers.blocked(text), *((day.start, day.end) for day in days), *beside]
     found = []
     if forms.dates:
-        found += [_date(text, day) for day in days if day.day and not _inside(day.start, day.end, beside)]
+        kept = numbers.Places(beside)
+        found += [_date(text, day) for day in days if day.day and not kept.touch(day.start, day.end)]
     for numeral in numbers.find(text, conventions, taken):
         found += _number(text, numeral, conventions, forms)
     return sorted(found, key=lambda f: f.start)
@@ -79,10 +80,6 @@ def _has_digit() -> Any:
     import regex
 
     return regex.compile(r"\p{Nd}")
-
-
-def _inside(start: int, end: int, spans: list[tuple[int, int]]) -> bool:
-    return any(a <= start and end <= b for a, b in spans)
 
 
 def _date(text: str, day: dates.Day) -> Found:
