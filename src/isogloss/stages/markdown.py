@@ -10,18 +10,21 @@ from typing import Any
 def cell(value: Any) -> str:
     """A value as it may stand in a table: on one line, without what a page would obey.
 
-    >>> cell("a|b\\n<b>"), cell(1200)
-    ('a\\\\|b &lt;b>', '1,200')
+    >>> cell("a|b\\n<b>"), cell("[a](b) [0.1, 0.2]"), cell(1200)
+    ('a\\\\|b &lt;b>', '[a]\\\\(b) [0.1, 0.2]', '1,200')
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]+", " ", str(value))
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("&", "&amp;").replace("<", "&lt;").replace("`", "\\`")
+    text = text.replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"[\\|`]|(?<=\])\(", r"\\\g<0>", text)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """A Markdown table, columns after the first right-aligned."""
+    """A Markdown table; columns without letters are right-aligned."""
+    cells = [list(map(cell, row)) for row in rows]
+    right = [not any(re.search(r"[^\W\d_]", row[i]) for row in cells) for i in range(len(header))]
     yield "| " + " | ".join(header) + " |"
-    yield "| --- |" + " ---: |" * (len(header) - 1)
-    for row in rows:
-        yield "| " + " | ".join(map(cell, row)) + " |"
+    yield "| " + " | ".join("---:" if i and numeric else "---" for i, numeric in enumerate(right)) + " |"
+    for row in cells:
+        yield "| " + " | ".join(row) + " |"
