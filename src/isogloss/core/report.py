@@ -653,6 +653,24 @@ def paired_draws(
     return _correct(rows, width, confidence, DRAWS_SCHEMA)
 
 
+def resampled(
+    frames: Sequence[pl.DataFrame], metric: Metric, labels: Sequence[str], *, resamples: int = 1000, seed: int = 17
+) -> tuple[Floats, Floats, int]:
+    """Score several systems on the rows that all have: values (S,), values in the same resamples (S, R), units.
+
+    A resample in which a system has no value takes the value of all rows.
+    """
+    sides, _ = _same_rows(frames, reads(metric))
+    counts = [np.asarray(metric.stats(side.frame, list(labels)), np.float64) for side in sides]
+    values = np.array([float(metric.value(each.sum(axis=0))) for each in counts])
+    place, n_blocks, n_units = _blocks(sides[0].unit, seed)
+    with _one_thread():
+        draws = np.stack(
+            [_resample([_sum_by(place, each, n_blocks)], resamples, seed, metric.value) for each in counts]
+        )
+    return values, np.where(np.isfinite(draws), draws, values[:, None]), n_units
+
+
 def _same_rows(frames: Sequence[pl.DataFrame], read: Iterable[str]) -> tuple[list[_Rows], dict[str, int]]:
     """The rows that all frames have, and how many ids each language has in any of them."""
     read = tuple(read)

@@ -308,7 +308,9 @@ class Fitted:
     """How a task's scores follow the ranking: `points` a unit of it, and how far off it was on unseen targets.
 
     `width`: the 90th percentile of |error| in points, over 1 + the share of typology that is unknown; `margin`: how
-    far below the first, in units of the ranking, a set of sources must reach to hold the best one for 8 of 10 targets.
+    far below the first, in units of the ranking, a set of sources must reach to hold the best one for 8 of 10 targets;
+    `spread`: the standard deviation of sources within a target, in points; `shared`: the share of the variance of an
+    error that all sources of a target have in common, since all gains are over English.
     """
 
     task: str
@@ -317,6 +319,8 @@ class Fitted:
     margin: float
     n_targets: int
     on: str
+    spread: float = 3.0
+    shared: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -366,6 +370,15 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """A short training from a source: on how many rows, and its score in points on `n_dev` rows of the target."""
+
+    rows: int
+    score: float
+    n_dev: int
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A source with its expected gain over the reference, in points of the task's score, and a 90 % interval.
 
@@ -381,6 +394,7 @@ class Candidate:
     known: float
     reasons: tuple[Reason, ...]
     stage: str = "prior"
+    probe: Probed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -301,7 +301,7 @@ def _compared(
     labels = sorted({label for by in scored.values() for some in by.values() for s in some for label in s.labels})
 
     def answers(scores: many.Scores) -> pl.DataFrame:
-        return with_labels(scores.answers.filter(pl.col("lang").is_in(targets)), scores.labels, labels)
+        return many.with_labels(scores.answers.filter(pl.col("lang").is_in(targets)), scores.labels, labels)
 
     frames = {
         (level, source): [answers(s) for s in some] for level, by in scored.items() for source, some in by.items()
@@ -322,17 +322,6 @@ def _compared(
         level, a, b = row["comparison"].split(" ")
         out.append({"lang": row["key"], "level": level, "a": a, "b": b, **{name: row[name] for name in keep}})
     return out
-
-
-def with_labels(frame: pl.DataFrame, own: Sequence[str], labels: Sequence[str]) -> pl.DataFrame:
-    """Answers with probabilities over `labels`; those that a model does not know have none."""
-    import polars as pl
-
-    if list(own) == list(labels):
-        return frame
-    place = [list(own).index(label) if label in own else len(own) for label in labels]
-    padded = pl.concat_list("probs", pl.lit(0.0)).list.gather(place)
-    return frame.with_columns(pl.when(pl.col("probs").is_not_null()).then(padded).alias("probs"))
 
 
 def judged(cells: Mapping[str, Any], compared: Sequence[Mapping[str, Any]], sign: int) -> dict[str, Any]:

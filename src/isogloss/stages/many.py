@@ -197,6 +197,17 @@ def drawn(run: Run, tag: str) -> int:
     return int(run.require("train")["facts"].get("shots", {}).get("rows", {}).get(tag, 0))
 
 
+def with_labels(frame: pl.DataFrame, own: Sequence[str], labels: Sequence[str]) -> pl.DataFrame:
+    """Answers with probabilities over `labels`; those that a model does not know have none."""
+    import polars as pl
+
+    if list(own) == list(labels):
+        return frame
+    place = [list(own).index(label) if label in own else len(own) for label in labels]
+    padded = pl.concat_list("probs", pl.lit(0.0)).list.gather(place)
+    return frame.with_columns(pl.when(pl.col("probs").is_not_null()).then(padded).alias("probs"))
+
+
 # -- for a reader -----------------------------------------------------------------------------------------------
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from isogloss.core.errors import DataError, InputError, nearest
 from isogloss.core.readers import expand
 from isogloss.core.say import Say
 from isogloss.core.sources import Candidate, Profile, Ranking
+from isogloss.stages import probes
 
 SHOWN = 10
 REASONS = 3  # sources whose reasons are written out
@@ -42,6 +44,7 @@ class Answer:
                     "over": ranking.over,
                     "known": one.known,
                     "stage": one.stage,
+                    "probe": None if one.probe is None else asdict(one.probe),
                     "reasons": [
                         {"feature": each.feature, "words": each.words, "points": each.points} for each in one.reasons
                     ],
@@ -61,14 +64,18 @@ def answer(
     family: str | None = None,
     model: str | None = None,
     text: str | None = None,
+    budget: str | None = None,
+    runs: str | Path = "runs",
     say: Say,
 ) -> Answer:
     """Rank sources for targets; codes in any spelling. Raises DataError for what is no language, or none at all.
 
     `data` is a recipe or a file with texts and languages; a recipe also says what kind of model is trained. With
     `model`, the one that is going to be tuned, neighbours in its states take part: of the texts in `text`, and in
-    `data` for languages that `text` does not have. Raises InputError for one without the other.
+    `data` for languages that `text` does not have. With `budget` (seconds, 10m, 1h) the best candidates are trained on
+    rows of `data` for a short while, in `runs`/NAME-probes. Raises InputError for one without the other.
     """
+    begun = time.monotonic()
     sources.task_of(task)
     if text is not None and model is None:
         raise InputError(
@@ -78,6 +85,12 @@ def answer(
         raise InputError("--model needs sentences of the targets and the candidates: give them with --text or --data")
     if family is not None and family not in parts.names("families"):
         raise InputError(f"there is no family '{family}'{nearest(family, parts.names('families'))}")
+    if model is not None and family == "ngram":
+        raise InputError("an ngram model has no hidden states; leave --model out, or name another --family")
+    seconds = None if budget is None else probes.seconds_of(budget)
+    if seconds is not None and data is None:
+        raise InputError("--budget trains on labelled rows of the candidates and compares on the target's: give --data")
+    named = family
     asked: dict[str, str] = {}
     wanted = _tags("target", targets, asked, say)
     chosen = None if candidates is None else _tags("candidate", candidates, asked, say)
@@ -86,15 +99,22 @@ def answer(
     if data is not None:
         kept, made = _kept(data, say)
         texts = {tag: sources.profile(some) for tag, some in kept.items()}
-        family = family or made
-    if model is not None and family == "ngram":
-        raise InputError("an ngram model has no hidden states; leave --model out, or name another --family")
+        family = family or ("encoder" if model is not None else made)
     if text is not None:
         kept = {**kept, **_kept(text, say)[0]}
     family = family or ("encoder" if model is not None else None)
     rankings = sources.rank(wanted, chosen, task=task, family=family, texts=texts)
     if model is not None:
-        rankings = _neighbours(rankings, kept, model, text or str(data), say)
+        try:
+            rankings = _neighbours(rankings, kept, model, text or str(data), say)
+        except DataError as error:
+            if seconds is None:
+                raise
+            say.note(f"no neighbours in the model's states: {error}")
+    if seconds is not None and data is not None:
+        rankings = probes.probed(
+            rankings, data=data, task=task, model=model, family=named, seconds=seconds, begun=begun, runs=runs, say=say
+        )
     said: set[str] = set()
     for ranking in rankings:
         for note in ranking.notes:

@@ -34,11 +34,9 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
     Of several processes (torchrun) the first one does this, and the others call `follow`.
     Raises StaleError when the run holds a model made from something else, BudgetEnded when nothing could be finished.
     """
-    reads = {**recipe.sections("task", "model", "train", "budget", "seed"), "corpus": run.key("prepare")}
+    reads = what_is_read(recipe, run)
     if recipe.loops:
         from isogloss.stages.training import loop
-
-        reads |= loop.sources(recipe)
     changed = run.differences("train", reads) if not again else ["again"]
     if changed == []:
         say.line("train     fresh, nothing to do")
@@ -76,6 +74,16 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
         + (f"{len(labels)} labels, " if labels else "")
         + f"{seconds:.1f} s"
     )
+
+
+def what_is_read(recipe: Recipe, run: Run) -> dict[str, Any]:
+    """What a training is made from, as its stamp has it."""
+    reads = {**recipe.sections("task", "model", "train", "budget", "seed"), "corpus": run.key("prepare")}
+    if recipe.loops:
+        from isogloss.stages.training import loop
+
+        reads |= loop.sources(recipe)
+    return reads
 
 
 def follow(recipe: Recipe, run: Run) -> None:
