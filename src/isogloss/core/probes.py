@@ -100,7 +100,7 @@ def plan(ranked: Mapping[str, Sequence[str]], rows: Mapping[str, int], cost: Cos
     beside them in every round where it has rows. `seconds` are what is left. Raises BudgetEnded when not two trainings
     on `FEWEST_ROWS` rows fit.
     """
-    beside = int(ENGLISH in rows)
+    beside = int(ENGLISH in rows and set(ranked) != {ENGLISH})
     lists = {target: [tag for tag in some if tag != ENGLISH] for target, some in ranked.items()}
     most = max(len(some) for some in lists.values())
     usable = seconds * (1 - SLACK)

@@ -2,11 +2,11 @@
 
 In the spirit of LangRank (Lin et al. 2019): features of a pair of languages (kinship, place, typology, script), of the
 source (resource class, speakers) and, where texts are given, of the data (overlap, similarity, size) go into a ridge
-regression and small boosted trees, whose mean is the answer. There are two of them: fitted on models that know nothing
-but the source (`lexical`) and on pretrained ones; the kind of model that is going to be trained says how they are mixed.
-Only coefficients are shipped, in `assets/sources.json`, which tools/make_sources.py fits; that file says on what, and how
-well it did on targets it had not seen. English is one candidate among others, and the unit is points of the task's score
-over training from English.
+regression and small boosted trees, whose weighted mean is the answer. What brings two languages closer never counts
+against a source. There are two of them: `general`, fitted on all tables, and `lexical`, on models that know nothing but
+the source (n-grams), for which their mean answers. Only coefficients are shipped, in `assets/sources.json`, which
+tools/make_sources.py fits; that file says on what, and how well it did on targets and tables it had not seen. English is
+one candidate among others, and the unit is points of the task's score over training from English.
 """
 
 from __future__ import annotations
@@ -265,7 +265,8 @@ class Ranker:
 
     `centre, scale, weights (F,)`; a value that is unknown counts as the mean. `trees`: per tree arrays of nodes
     `feature` (-1: a leaf), `threshold`, `left`, `right`, `value` and `unknown_left`. `share` is the weight of trees.
-    `evidence`: by source, what was seen of it on many targets that its facts do not say.
+    `low, high (F,)`: what a feature was where it was fitted; beyond, it counts as that. `evidence`: by source, what was
+    seen of it on many targets that its facts do not say.
     """
 
     names: tuple[str, ...]
@@ -275,12 +276,15 @@ class Ranker:
     trees: tuple[Mapping[str, Array], ...]
     share: float
     evidence: Mapping[str, float]
+    low: Array
+    high: Array
 
     def parts(self, x: Array) -> Array:
         """What each feature adds to each row of `x (N, F)`; the sum over features, up to a constant, is the answer.
 
         Of a tree, a step to a child adds the child's mean less its parent's to the feature that was asked (Saabas).
         """
+        x = np.clip(x, self.low, self.high)
         known = np.nan_to_num((x - self.centre) / self.scale)
         out = (1 - self.share) * known * self.weights
         rows = np.arange(len(x))
@@ -305,22 +309,24 @@ class Ranker:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """How a task's scores follow the ranking: `points` a unit of it, and how far off it was on unseen targets.
+    """How a task's scores follow the ranking: `points` a unit of it, and how far off it was on what it had not seen.
 
-    `width`: the 90th percentile of |error| in points, over 1 + the share of typology that is unknown; `margin`: how
-    far below the first, in units of the ranking, a set of sources must reach to hold the best one for 8 of 10 targets;
-    `spread`: the standard deviation of sources within a target, in points; `shared`: the share of the variance of an
-    error that all sources of a target have in common, since all gains are over English.
+    `width`: the 90th percentile of |error| in points, over 1 + `Prior.unknown` times the share of typology that is
+    unknown; `margin`: how far below the first, in units of the ranking, a set of sources must reach to hold the best one
+    for 8 of 10 targets; `spread`: the standard deviation of sources within a target, in points; `shared`: the share of
+    the variance of an error that all sources of a target have in common, since all gains are over English. `unseen` says
+    what was held out of the tables in `on`: "targets", or whole "tables".
     """
 
     task: str
     points: float
     width: float
     margin: float
+    spread: float
+    shared: float
     n_targets: int
     on: str
-    spread: float = 3.0
-    shared: float = 0.5
+    unseen: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -330,6 +336,7 @@ class Prior:
     rankers: Mapping[str, Ranker]
     mix: Mapping[str, float]
     tasks: Mapping[str, Fitted]
+    unknown: float
     made: str
 
 
@@ -348,13 +355,16 @@ def from_json(value: Mapping[str, Any]) -> Prior:
     """The coefficients of a document that tools/make_sources.py wrote."""
     tasks = {name: Fitted(name, **row) for name, row in value["tasks"].items()}
     rankers = {name: _ranker(row) for name, row in value["rankers"].items()}
-    return Prior(rankers, dict(value["mix"]), tasks, value["made"])
+    return Prior(rankers, dict(value["mix"]), tasks, float(value["unknown"]), value["made"])
 
 
 def _ranker(value: Mapping[str, Any]) -> Ranker:
     trees = tuple({key: np.array(cells) for key, cells in tree.items()} for tree in value["trees"])
-    centre, scale, weights = (np.array(value[key], float) for key in ("centre", "scale", "weights"))
-    return Ranker(tuple(value["names"]), centre, scale, weights, trees, float(value["share"]), dict(value["evidence"]))
+    centre, scale, weights, low, high = (
+        np.array(value[key], float) for key in ("centre", "scale", "weights", "low", "high")
+    )
+    names, share, evidence = tuple(value["names"]), float(value["share"]), dict(value["evidence"])
+    return Ranker(names, centre, scale, weights, trees, share, evidence, low, high)
 
 
 # -- the answer -------------------------------------------------------------------------------------------------
@@ -451,12 +461,12 @@ def rank(
 ) -> list[Ranking]:
     """Rank `candidates` for each target; all are tags. `texts` may have samples of some of the languages.
 
-    `family` is the kind of model that is going to be trained: `ngram`, anything else is pretrained; None: not known.
+    `family` is the kind of model that is going to be trained: `ngram`, or anything else.
     The order of targets and of candidates plays no part, and neither does which other candidates there are. The
     target itself is never ranked. Raises DataError where there is no candidate, InputError for what is no task.
     """
     fitted, note = task_of(task)
-    kind = "any" if family is None else "ngram" if family == "ngram" else "encoder"
+    kind = "ngram" if family == "ngram" else "any"
     given = tuple(sorted(set(default_candidates() if candidates is None else candidates)))
     named = candidates is not None
     if not given:
@@ -520,7 +530,7 @@ def _rank(
     for tag in others:
         i = rows.index(tag)
         value = 0.0 if tag == ENGLISH and english else total[tag]
-        width = 0.0 if tag == ENGLISH and english else scale.width * (1 + float(unknown[i]))
+        width = 0.0 if tag == ENGLISH and english else scale.width * (1 + ours.unknown * float(unknown[i]))
         adds = dict(zip(names, gains[i].tolist(), strict=True))
         reasons = _reasons(tag, target, adds, seen[tag], texts if use_texts else {})
         made.append(
@@ -544,11 +554,10 @@ def _headings(rows: Sequence[str], found: Mapping[str, Array], mix: float, texts
     heading = {**CODES, **TEXTS}
     names = [*sorted(set(heading.values())), "evidence"]
     out = np.zeros((len(rows), len(names)))
-    rankers = prior().rankers
-    for weight, ranker in (
-        (mix, rankers["lexical_texts" if texts else "lexical"]),
-        (1 - mix, rankers["pretrained"]),
-    ):
+    rankers, suffix = prior().rankers, "_texts" if texts else ""
+    for weight, ranker in ((mix, rankers[f"lexical{suffix}"]), (1 - mix, rankers[f"general{suffix}"])):
+        if not weight:
+            continue
         parts = weight * ranker.parts(np.stack([found[name][:, 0] for name in ranker.names], axis=1))
         for column, name in enumerate(ranker.names):
             out[:, names.index(heading[name])] += parts[:, column]
@@ -627,7 +636,7 @@ def _words(group: str, source: str, target: str, seen: Mapping[str, float], text
         return ", ".join(known)
     if group == "evidence":
         known_of = prior().rankers["lexical"].evidence
-        return "" if source not in known_of else "what it did for other targets, beyond its facts"
+        return "" if source not in known_of else "what it did for other targets in the tables, beyond its facts"
     mine, other = texts.get(source), texts.get(target)
     if group == "size":
         return f"{mine.n_rows:,} rows" if mine else ""

@@ -211,9 +211,13 @@ def with_labels(frame: pl.DataFrame, own: Sequence[str], labels: Sequence[str]) 
 # -- for a reader -----------------------------------------------------------------------------------------------
 
 
-def rows(n: int) -> str:
+def counted(n: int, what: str) -> str:
     """`1 row`, `1,000 rows`."""
-    return f"{n:,} row{'s' * (n != 1)}"
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+def rows(n: int) -> str:
+    return counted(n, "row")
 
 
 def about(cell: Mapping[str, Any] | None) -> str:

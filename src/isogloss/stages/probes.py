@@ -37,6 +37,7 @@ TIMED_STEPS = 8  # of the training that is timed; the first ones are left out
 TASKS = ("classify", "sentiment", "intent")
 # Rates for the small models of the package, where the recipe is of another model.
 SMALL = {"lr": 5e-4, "warmup": 0.2}
+KEPT = ("langs", "task", "seed", "model")  # of a recipe, beside its data and how it trains
 HEARTBEAT = 2.0  # seconds after which what was spent is written down
 
 
@@ -192,9 +193,9 @@ def recipe_of(data: str, task: str, model: str | None, family: str | None) -> Re
         train |= SMALL
     evaluate = {"metrics": metrics} if metrics else {}
     name = value.get("name") or _name(data)
-    kept = {key: value[key] for key in ("langs", "task", "seed") if key in value}
-    made: dict[str, Any] = {"name": f"{name[:70]}-probes", **kept, "model": value["model"], "data": raw, "train": train}
-    built = recipes.build({**made, "evaluate": evaluate}, folder=folder)
+    made: dict[str, Any] = {name: item for name, item in value.items() if name in KEPT}
+    made |= {"name": f"{name[:70]}-probes", "data": raw, "train": train, "evaluate": evaluate}
+    built = recipes.build(made, folder=folder)
     if not built.labelled:
         raise InputError(f"--budget trains on labels, and the task '{built.task.use}' has none")
     return built
@@ -308,10 +309,15 @@ def _resume(work: _Work, asked: str) -> None:
 # -- the plan -----------------------------------------------------------------------------------------------------
 
 
+def _beside(ranked: Mapping[str, Sequence[str]], rows: Mapping[str, int]) -> set[str]:
+    """English, where it can be trained and gains of some target are over it."""
+    return {ENGLISH} & set(rows) if set(ranked) - {ENGLISH} else set()
+
+
 def _announce(work: _Work, ranked: Mapping[str, Sequence[str]], rows: Mapping[str, int]) -> None:
     """What will be spent at most, before anything is."""
     made = work.recipe
-    n = len({tag for some in ranked.values() for tag in some} | ({ENGLISH} & set(rows)))
+    n = len({tag for some in ranked.values() for tag in some} | (_beside(ranked, rows)))
     torch = "; loading torch" if made.loops else ""
     work.say.line(
         f"probes    up to {n} sources will be tried with {made.model.knobs.get('name', made.model.use)} on labelled dev "
@@ -330,26 +336,27 @@ def _plan(work: _Work, ranked: Mapping[str, Sequence[str]], rows: Mapping[str, i
         "cost": {"fixed": cost.fixed, "row": cost.row},
     }  # fmt: skip
     work.write()
-    rounds = "; ".join(
-        f"{'the best ' if i else ''}{rung.n} on {rung.rows:,} rows each" for i, rung in enumerate(fixed.rungs)
+    rounds = ", ".join(
+        (f"the best {rung.n}" if i else many.counted(rung.n, "source")) + f" on {rung.rows:,} rows"
+        for i, rung in enumerate(fixed.rungs)
     )
-    beside = ", English beside them" if ENGLISH in rows else ""
+    beside = ", English beside them" if _beside(ranked, rows) else ""
     work.say.line(
-        f"probes    {len(fixed.rungs)} round{'s' * (len(fixed.rungs) > 1)} of sources"
-        f"{' for each target' * (len(ranked) > 1)} ({rounds}){beside}: at most {fixed.most} trainings, about "
-        f"{fixed.seconds:,.0f} of the {max(0.0, work.left):,.0f} s that are left; Ctrl-C keeps what is finished"
+        f"probes    {many.counted(len(fixed.rungs), 'round')}{' for each target' * (len(ranked) > 1)}: {rounds}{beside}; "
+        f"at most {many.counted(fixed.most, 'training')}, about {fixed.seconds:,.0f} of the {max(0.0, work.left):,.0f} s "
+        "that are left; Ctrl-C keeps what is finished"
     )
     return fixed
 
 
 def _timed(work: _Work, lang: str, rows: Mapping[str, int]) -> Cost:
-    """Seconds of a probe, from a training that is thrown away; of a family that fits itself from one that is kept."""
-    made, begun = work.recipe, time.monotonic()
+    """Seconds of a probe: from a training that is thrown away, of a family that fits itself from two that are kept."""
+    made = work.recipe
     if not made.loops:
         n = min(rows.values())
-        _one(work, lang, n)
-        took = time.monotonic() - begun
-        return Cost(0.3 * took, 0.7 * took / n)  # fitting grows faster than its rows: fewer rows cost no more than this
+        few, many_ = (_one(work, lang, size) for size in (max(2, n // 4), n))
+        row = max(0.0, (many_ - few) / (n - max(2, n // 4)))
+        return Cost(max(few, many_) - row * n, row)
     _warm(made)
     steps, begun = TIMED_STEPS, time.monotonic()
     times: list[float] = []
@@ -384,22 +391,25 @@ def _passes(made: Recipe) -> float:
 # -- the probes ---------------------------------------------------------------------------------------------------
 
 
-def _one(work: _Work, lang: str, rows: int, number: str = "") -> None:
-    """Make sure that a probe is done: train, answer the dev rows, and keep nothing but the answers."""
+def _one(work: _Work, lang: str, rows: int, number: str = "") -> float:
+    """Make sure that a probe is done: train, answer the dev rows, and keep nothing but the answers; the seconds it took."""
     variant = _variant(work.recipe, lang, rows, _steps(work.recipe, rows))
     path = work.home.path("answers", f"{variant.name}.parquet")
     key = files.digest_of([what_is_read(variant, work.home), sorted(work.dev["id"])])
     done = work.state["done"].get(variant.name)
     if done and done["key"] == key and path.is_file() and files.digest(path) == done["digest"]:
-        return
+        return float(done["seconds"])
+    work.beat()
     begun = time.monotonic()
     frame, labels = _train(work, variant, _Quiet(work, f"{number}{lang} on {rows:,} rows"))
     files.write_parquet(path, frame)
+    took = time.monotonic() - begun
     work.state["done"][variant.name] = {
         "key": key, "digest": files.digest(path), "source": lang, "rows": rows, "labels": labels,
-        "seconds": round(time.monotonic() - begun, 3),
+        "seconds": round(took, 3),
     }  # fmt: skip
     work.write()
+    return took
 
 
 def _train(work: _Work, variant: Recipe, say: Say) -> tuple[pl.DataFrame, list[str]]:
@@ -432,13 +442,16 @@ def _climb(
 ) -> list[Ranking]:
     """Round by round; every round is judged with all that is known, and the better half goes on."""
     left = {target: [tag for tag in some if tag != ENGLISH][: fixed.rungs[0].n] for target, some in ranked.items()}
-    trained: list[tuple[str, int]] = []
+    beside, trained = _beside(ranked, rows), list[tuple[str, int]]()
     answer, before = dict[str, Ranking](), 0
     try:
         for i, rung in enumerate(fixed.rungs):
             left = {target: some[: rung.n] for target, some in left.items()}
-            todo = [tag for tag in rows if tag == ENGLISH or any(tag in some for some in left.values())]
-            todo.sort(key=lambda tag: (tag != ENGLISH, tag))
+            todo = [tag for tag in rows if tag in beside or any(tag in some for some in left.values())]
+            order = {
+                tag: min(some.index(tag) for some in left.values() if tag in some) for tag in todo if tag not in beside
+            }
+            todo.sort(key=lambda tag: (order.get(tag, -1), tag))  # the reference, then the most promising
             size = min(rung.rows, *(rows[tag] for tag in todo))
             if size <= before:
                 break  # the survivors have no more rows than those that were tried
@@ -448,8 +461,8 @@ def _climb(
             before = size
             answer = _answer(work, rankings, ranked, trained, rows)
             for target, some in left.items():
-                order = [one.source for one in answer[target].candidates]
-                left[target] = sorted(some, key=order.index)
+                place = [one.source for one in answer[target].candidates]
+                left[target] = sorted(some, key=place.index)
     except BudgetEnded as ended:
         answer = _answer(work, rankings, ranked, trained, rows)
         if not any(one.probe for ranking in answer.values() for one in ranking.candidates):

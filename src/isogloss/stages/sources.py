@@ -20,6 +20,8 @@ from isogloss.stages import probes
 
 SHOWN = 10
 REASONS = 3  # sources whose reasons are written out
+SPEAKING = 3  # reasons that are told for a source, and against it
+PACKS = {"sib200": "SIB-200", "nusax": "NusaX", "injongo": "Injongo"}
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,9 @@ def rows(ranking: Ranking, n: int = SHOWN) -> list[list[str]]:
 
 
 def _telling(one: Candidate) -> list[Any]:
-    return [reason for reason in one.reasons if reason.feature != "evidence"]
+    """What is told in the table: the strongest that speak the way the gain goes, where there are any."""
+    some = [reason for reason in one.reasons if reason.feature != "evidence"]
+    return [reason for reason in some if reason.points * one.expected > 0] or some
 
 
 def head(ranking: Ranking) -> str:
@@ -272,48 +276,88 @@ def head(ranking: Ranking) -> str:
 
 
 def prose(ranking: Ranking, sampled: bool, width: int) -> Iterator[str]:
-    """The set, the reasons feature by feature, and what would change the answer."""
-    some = [one.source for one in ranking.candidates if one.chosen]
-    n_all = len(ranking.candidates)
-    fit = ranking.fitted
-    n_more = f" and {len(some) - 8} more" if len(some) > 8 else ""
-    seen = f"such a set had the best source in it for 8 of 10 targets that were held out ({fit.n_targets}: {fit.on})"
-    text = f"Sources that cannot be told from the best (*): {', '.join(some[:8])}{n_more}, {len(some)} of {n_all}. "
-    if _with_model(ranking):
-        text += (
-            f"From the prior alone {seen}; with a model's neighbours that was not measured: intervals are the prior's."
-        )
-    else:
-        text += f"In the prior's tables {seen}."
-    yield from textwrap.wrap(text, width)
-    for one in ranking.candidates[:REASONS]:
-        if one.source == sources.ENGLISH:
-            text = "eng_Latn: the reference, so its gain is 0 by definition."
-        else:
-            parts = [f"{reason.words}, {reason.points:+.1f}" for reason in one.reasons if abs(reason.points) >= 0.05]
-            text = f"{one.source} {lang_table.facts(one.source).name}, over English: " + "; ".join(parts) + "."
+    """The set, what speaks for and against the first ones, how sure this is, and what would change it."""
+    cases = [one for one in ranking.candidates if one.source != sources.ENGLISH or ranking.over != sources.ENGLISH]
+    for text in (
+        _verdict(ranking),
+        *(_case(one, ranking) for one in cases[:REASONS]),
+        "How sure: " + _sureness(ranking),
+        "What would change this: " + _change(ranking, sampled),
+    ):
         yield from textwrap.wrap(text, width, subsequent_indent="  ")
-    yield from textwrap.wrap("What would change this: " + _change(ranking, sampled), width, subsequent_indent="  ")
 
 
-def _with_model(ranking: Ranking) -> bool:
-    """Whether neighbours in a model took part."""
-    return any(one.stage.endswith(nearness.STAGE) for one in ranking.candidates)
+def _verdict(ranking: Ranking) -> str:
+    """Which sources to take, in a sentence or two."""
+    every, some = ranking.candidates, [one.source for one in ranking.candidates if one.chosen]
+    n, best = len(every), every[0].source
+    if n == 1:
+        return f"{best} is the only candidate, so there is nothing to choose."
+    if len(some) == 1 and best == sources.ENGLISH:
+        return f"English: none of the other {n - 1} is expected to come near it."
+    if len(some) == 1:
+        return f"Train from {best}: none of the other {n - 1} is expected to come near it."
+    listed = ", ".join(some[:8]) + (f" and {len(some) - 8} more" if len(some) > 8 else "")
+    if len(some) == n:
+        text = f"None of the {n} stands out (*): {listed} cannot be told apart."
+    else:
+        text = f"Any of these {len(some)} of {n} may be the best (*): {listed}."
+    if ranking.over == sources.ENGLISH:
+        text += " English is one of them." if sources.ENGLISH in some else " English is not among them."
+    return f"{text} Their order says little: train from two or three, or let a short training decide."
+
+
+def _case(one: Candidate, ranking: Ranking) -> str:
+    """What speaks for a source and what against it, the strongest first."""
+    over = "English" if ranking.over == sources.ENGLISH else "the mean source"
+    told = [reason for reason in one.reasons if abs(reason.points) >= 0.05]
+    sides = []
+    for words, sign in (("for it", 1), ("against it", -1)):
+        some = [reason for reason in told if sign * reason.points > 0][:SPEAKING]
+        if some:
+            sides.append(f"{words} " + "; ".join(f"{reason.words} ({reason.points:+.1f})" for reason in some))
+    name = f"{one.source} {lang_table.facts(one.source).name}, over {over}"
+    return f"{name}: {', '.join(sides) if len(sides) < 2 else '. '.join([sides[0], sides[1].capitalize()])}." if sides else (
+        f"{name}: nothing that is known sets it apart."
+    )  # fmt: skip
+
+
+def _sureness(ranking: Ranking) -> str:
+    """What intervals and sets rest on."""
+    fit = ranking.fitted
+    packs = dict.fromkeys(PACKS.get(name.split("-")[0], name) for name in fit.on.split(", "))
+    where = f"{fit.n_targets} targets of {', '.join(packs)}"
+    held = "that were held out" if fit.unseen == "targets" else "in tables that were held out whole"
+    text = f"of {where} {held}, such intervals had 9 of 10 gains in them, and such sets the best source 8 times of 10"
+    parts = [f"{text}; none of these tables is about your model or your data"]
+    if ranking.candidates[0].known < 0.5:
+        parts.append(
+            f"little typology is known of {ranking.target} and these sources: kinship, place and script answer"
+        )
+    if any(nearness.STAGE in one.stage for one in ranking.candidates):
+        parts.append("what neighbours in the model add was not measured there: it moves the order and not the width")
+    if probed := next((one.probe for one in ranking.candidates if one.probe), None):
+        parts.append(
+            f"after short trainings intervals are as narrow as {probed.n_dev:,} dev rows make them, with room for rows and "
+            "seeds that were not tried"
+        )
+    return "; ".join(parts) + "."
 
 
 def _change(ranking: Ranking, sampled: bool) -> str:
-    parts = []
-    if not sampled and not _with_model(ranking):
+    parts, target = [], ranking.target
+    probed = next((one.probe for one in ranking.candidates if one.probe), None)
+    if not sampled and not any(nearness.STAGE in one.stage for one in ranking.candidates):
         parts.append(
-            f"{sources.FEWEST_TEXTS} unlabelled sentences of {ranking.target} and rows of the sources (--data)"
+            f"{sources.FEWEST_TEXTS} unlabelled sentences of {target} beside rows of the sources (--data), or of the model "
+            "to be tuned (--model)"
         )
-    if ranking.candidates[0].known < 0.5:
-        parts.append("typology of the pair, of which little is known here")
-    top = ranking.candidates[0]
-    if len(ranking.candidates) > 1:
-        gap = top.expected - ranking.candidates[1].expected
+    if probed:
+        parts.append(f"more labelled dev rows of {target} than {probed.n_dev:,}, and a longer --budget")
+    elif len(ranking.candidates) > 1:
+        first, second = ranking.candidates[:2]
         parts.append(
-            f"{ranking.candidates[1].source} is {gap:.1f} points behind, which a short real training from each would settle"
+            f"100 labelled dev rows of {target} and some minutes of training (--budget 10m), which measure what is "
+            f"guessed here: {first.source} before {second.source} by {first.expected - second.expected:.1f} points"
         )
-    parts.append(f"100 labelled rows of {ranking.target} as a dev set, on which the sources can be compared")
     return "; ".join(parts) + "."
