@@ -13,7 +13,9 @@ Two kinds of table:
 NDCG@3 × 100 has gain 2^g - 1, g = 10..1 for the ten best sources. `lost`: points of the score below the best source.
 Intervals are 95 % bootstraps over targets, 1,000 draws. Then the stated 90 % and 8 of 10: the share of gains that lie
 inside the interval that is given for them, and of targets whose best source is in the set that is given. Gains are over
-English; in a table without it (MT, EL), over every other source in turn. The last line is JSON.
+English; in a table without it (MT, EL), over every other source in turn. Last, what a person's own scores on 3, 5 or 10
+other targets (--scores; drawn at random, four times a target) do to points lost, to the interval and to its width. The
+last line is JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import make_sources as fitting
 
-from isogloss.core import lang, sources
+from isogloss.core import history, lang, sources
 from isogloss.core.errors import DataError
 
 fitting.SIGNS["overlap_raw"] = 1
@@ -171,8 +173,8 @@ def in_folds(table: fitting.Table, names: list[str], evidence: float) -> np.ndar
         held = rows.target == target
         made = fitting.fit(rows, ~held, names, fitting.SHARE["lexical"])
         ranker = sources._ranker({**made, "evidence": {}})
-        said = ranker.parts(rows.X[held]).sum(axis=1)
-        seen = ranker.parts(rows.X[~held]).sum(axis=1)
+        said = ranker.value(rows.X[held])
+        seen = ranker.value(rows.X[~held])
         own = fitting.evidence(rows, ~held, seen - np.average(seen - rows.z[~held], weights=rows.w[~held]))
         said = said + evidence * np.array([own.get(tag, 0.0) for tag in rows.source[held]])
         out[rows.at[held, 0], j] = said
@@ -199,6 +201,39 @@ def stated(name: str, held_out: str, table: fitting.Table, said: np.ndarray, row
         f"  {name:<22}{held_out:<26}{'{:.2f} [{:.2f}, {:.2f}]'.format(*out['intervals']):>20}{row.width:>7.1f}"
         f"{'{:.2f} [{:.2f}, {:.2f}]'.format(*out['sets']):>20}{size:>7.1f} of {n}"
     )
+    return out
+
+
+def own_scores(name: str, table: fitting.Table, said: np.ndarray, row: sources.Fitted) -> dict[str, Any]:
+    """Print what scores on other targets of the table are worth to the ranking `said`."""
+    w = table.whole
+    Y, P, S = table.Y[w], said[w], [tag for tag, whole in zip(table.S, w, strict=True) if whole]
+    english = S.index(sources.ENGLISH) if sources.ENGLISH in S else None
+    rng, n, out = np.random.default_rng(11), Y.shape[1], dict[str, Any]()
+    cells = []
+    for k in (0, 3, 5, 10):
+        if k > n - 1:
+            cells.append(f"{'':>28}")
+            continue
+        lost, inside, widths = [], [], []
+        for j in range(n):
+            others = [t for t in range(n) if table.T[t][:3] != table.T[j][:3]]
+            for _ in range(4 if k else 1):
+                past = np.sort(rng.choice(others, k, replace=False)) if k else np.zeros(0, int)
+                found = history.learn(Y[:, past], P[:, past], english, row.width)
+                points, width = found.points or row.points, found.width or row.width
+                value = P[:, j] + found.effects
+                fits = np.flatnonzero(np.isfinite(Y[:, j]) & np.isfinite(value))
+                lost.append(Y[fits, j].max() - Y[fits[np.argmax(value[fits])], j])
+                for e in [english] if english is not None else fits[:: max(1, len(fits) // 8)]:
+                    if e in fits:
+                        rest = fits[fits != e]
+                        off = np.abs(Y[rest, j] - Y[e, j] - points * history.levelled(value[rest] - value[e]))
+                        inside.append(float((off <= width).mean()))
+                widths.append(width)
+        out[str(k)] = [round(float(np.mean(each)), 2) for each in (lost, inside, widths)]
+        cells.append("{:>10.2f} {:>8.2f} {:>8.1f}".format(*out[str(k)]))
+    print(f"  {name:<22}" + "".join(cells))
     return out
 
 
@@ -265,6 +300,13 @@ def main() -> None:
         mine = [row for name, row in out["stated"].items() if name.endswith(held)]
         inside, sets = (float(np.mean([row[key][0] for row in mine])) for key in ("intervals", "sets"))
         print(f"  {'mean over tables':<22}{held:<26}{inside:>20.2f}{'':>7}{sets:>20.2f}")
+    print("\nOwn scores on so many other targets: points lost, gains inside the interval, its width")
+    print(f"  {'table':<22}" + "".join(f"{f'{k} targets':>28}" for k in (0, 3, 5, 10)))
+    out["own_scores"] = {
+        name: own_scores(name, table, said, prior.tasks[sources.POOLED])
+        for name, held, table, said, _ in checks
+        if held != "the target's language"
+    }
     print(json.dumps(out))
 
 

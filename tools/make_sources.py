@@ -6,8 +6,8 @@ is fitted first, where u is how much a row of a source is worth anywhere (confou
 so it is not used) and k what it is worth for this target; k gives the score of each source alone at 1,000 rows.
 TyDiQA and XNLI of Litmus are not used: two halves of their configurations agree on k at 0.0 to 0.3.
 
-There are two rankers: `lexical`, on models without pretraining (n-grams), and `general`, on all tables together; n-grams
-are answered by the mean of both, everything else by `general`. Signs are fixed beforehand (`SIGNS`): what brings two
+There are two rankers: `lexical`, on models without pretraining (n-grams), and `pretrained`. Both answer for everything, the
+one more for n-grams and both alike for the rest: they err in different places. Signs are fixed beforehand (`SIGNS`): what brings two
 languages closer never counts against a source. That is what carries over to tables nobody has seen. What is chosen was
 chosen by leaving out whole packs of tables in turn, and the target's language out of the others; docs/log.md has the
 numbers. Only coefficients are written.
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from isogloss.core import files, lang, sources, typology
+from isogloss.core import files, history, lang, sources, typology
 
 OUT = Path(__file__).parents[1] / "src" / "isogloss" / "assets" / "sources.json"
 LITMUS = {"UDPOS_XLMR": "tag", "WikiANN_XLMR": "ner"}
@@ -50,11 +50,11 @@ SIGNS = {
 FREE = ("resource", "speakers")
 # Per ranker: how much heavier a row counts that is one unit better (what is first matters, what is last does not), what
 # a source did for other targets beyond its facts, and the share of trees.
-TOP = {"lexical": 0.4, "general": 0.0}
-EVIDENCE = {"lexical": 1.0, "general": 0.0}
-SHARE = {"lexical": 0.5, "general": 0.3}
+TOP = {"lexical": 0.4, "pretrained": 0.0}
+EVIDENCE = {"lexical": 1.0, "pretrained": 0.0}
+SHARE = {"lexical": 0.5, "pretrained": 0.3}
 # Weight of the lexical ranker, by what kind of model is going to be trained.
-MIX = {"ngram": 0.5, "any": 0.0}
+MIX = {"ngram": 0.85, "any": 0.5}
 # Folds of target languages where something is left out; 0: every language (family) by itself.
 FOLDS = {"target": 0, "family": 0, "pack": 6}
 # How much wider an interval is where no typology is known of a pair. In the matrices it makes no difference up to a half;
@@ -80,6 +80,12 @@ class Table:
     def pack(self) -> str:
         """What tables have in common that were measured on the same texts."""
         return self.name.split("-")[0]
+
+    @property
+    def fits(self) -> bool:
+        """Whether rankers are fitted on it. One fine-tuning a source differs from the next by its seed as much as by
+        its language, so such tables only say how far apart sources lie when a model is tuned."""
+        return not self.name.endswith("-tuned")
 
     @property
     def scale(self) -> float:
@@ -260,7 +266,7 @@ def trees(X: np.ndarray, z: np.ndarray, w: np.ndarray, names: Sequence[str] = ()
         out.append(
             {
                 "feature": np.where(leaf, -1, nodes["feature_idx"]).tolist(),
-                "threshold": np.where(leaf, 0.0, nodes["num_threshold"]).tolist(),
+                "threshold": np.clip(np.where(leaf, 0.0, nodes["num_threshold"]), -1e30, 1e30).tolist(),
                 "left": np.where(leaf, 0, nodes["left"]).tolist(),
                 "right": np.where(leaf, 0, nodes["right"]).tolist(),
                 "value": value.tolist(),
@@ -282,13 +288,13 @@ def evidence(rows: Rows, use: np.ndarray, said: np.ndarray) -> dict[str, float]:
 
 def fitted(tables: Sequence[Table], name: str, columns: Sequence[str], use: Any = None) -> dict[str, Any]:
     """A ranker with its evidence, as the asset has them; `use(table, target)` says which rows may be seen."""
-    mine = [table for table in tables if name == "general" or table.regime == name]
+    mine = [table for table in tables if table.fits and table.regime == name]
     rows = stack(mine, columns, "log_rows" in columns, TOP[name])
     seen = np.array([use is None or use(mine[i], t) for i, t in zip(rows.table, rows.target, strict=True)])
     made = fit(rows, seen, columns, SHARE[name])
     made["evidence"] = {}
     if EVIDENCE[name]:
-        said = sources._ranker(made).parts(rows.X[seen]).sum(axis=1)
+        said = sources._ranker(made).value(rows.X[seen])
         said = said - np.average(said - rows.z[seen], weights=rows.w[seen])
         made["evidence"] = {tag: EVIDENCE[name] * value for tag, value in evidence(rows, seen, said).items()}
     return made
@@ -312,17 +318,11 @@ def out_of_fold(tables: Sequence[Table], *, texts: bool, by: str = "target", fol
             own = lang.facts(target).family if by == "family" else fold[target[:3]]
             return own != key[-1] and (by != "pack" or table.pack != key[0])
 
-        made = {name: _use(fitted(tables, name, columns, use)) for name in TOP if _answers(tables, name, held)}
+        made = {name: _use(fitted(tables, name, columns, use)) for name in TOP}
         for i in sorted({i for i, _ in held}):
             at = [j for k, j in held if k == i]
             out[i][:, at] = mixed(made, tables[i], at)
     return out
-
-
-def _answers(tables: Sequence[Table], name: str, held: Sequence[tuple[int, int]]) -> bool:
-    """Whether a ranker has a say in any of these tables."""
-    weights = [MIX["ngram" if tables[i].regime == "lexical" else "any"] for i, _ in held]
-    return any(weight if name == "lexical" else 1 - weight for weight in weights)
 
 
 def _use(made: dict[str, Any]) -> tuple[sources.Ranker, dict[str, float]]:
@@ -336,7 +336,7 @@ def mixed(made: dict[str, tuple[sources.Ranker, dict[str, float]]], table: Table
     for name, (ranker, own) in made.items():
         missing = np.full(table.Y.shape, np.nan)
         x = np.stack([table.columns.get(column, missing)[:, held] for column in ranker.names], axis=-1)
-        said = ranker.parts(x.reshape(-1, x.shape[-1])).sum(axis=1).reshape(total.shape)
+        said = ranker.value(x.reshape(-1, x.shape[-1])).reshape(total.shape)
         said += np.array([own.get(tag, 0.0) for tag in table.S])[:, None]
         total += (weight if name == "lexical" else 1 - weight) * said
     return total
@@ -388,7 +388,7 @@ def pairs_of(table: Table, said: np.ndarray) -> Pairs:
         s, t = np.nonzero(np.isfinite(Y) & np.isfinite(Y[e]) & np.isfinite(P) & (np.arange(len(S)) != e)[:, None])
         parts.append(((P - P[e])[s, t], (Y - Y[e])[s, t], unknown[s, t], t))
     d, gain, missing, target = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Pairs(d, gain, missing, target, np.full(len(d), 1 / len(d)))
+    return Pairs(history.levelled(d), gain, missing, target, np.full(len(d), 1 / len(d)))
 
 
 def quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
@@ -398,20 +398,29 @@ def quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
     return float(values[order][min(int(at), len(order) - 1)])
 
 
-def scaled(found: Sequence[Pairs], points: float | None = None) -> dict[str, Any]:
-    """Points a unit and width, tables counting alike, and the share of the error that a target's sources have in common."""
+def scaled(found: Sequence[Pairs]) -> dict[str, Any]:
+    """Points a unit and width, tables counting alike, and the share of the error that a target's sources have in common.
+
+    Of one table, points by least squares. Of several, whose sources lie unequally far apart, the narrowest interval hardly
+    depends on points: the fewest of those that make it as narrow but for 5 %.
+    """
     d, gain, unknown, weight = (
         np.concatenate([getattr(each, name) for each in found]) for name in ("said", "gain", "unknown", "weight")
     )
-    if points is None:
-        points = max(float((weight * d * gain).sum() / (weight * d * d).sum()), 0.1)
-    off = np.abs(gain - points * d) / (1 + UNKNOWN * unknown)
+
+    def width(points: float) -> float:
+        return quantile(np.abs(gain - points * d) / (1 + UNKNOWN * unknown), weight, 0.9)
+
+    points = max(float((d * gain).sum() / (d * d).sum()), 0.1)
+    if len(found) > 1:
+        grid = {float(p): width(float(p)) for p in np.arange(0.5, 15.1, 0.5)}
+        points = min(p for p, each in grid.items() if each <= 1.05 * min(grid.values()))
     shared = []
     for each in found:
         error = each.gain - points * each.said
         means = {t: error[each.target == t].mean() for t in np.unique(each.target)}
         shared.append(float(np.mean([means[t] ** 2 for t in each.target]) / max(1e-9, np.mean(error**2))))
-    return {"points": points, "width": quantile(off, weight, 0.9), "shared": float(np.mean(shared))}
+    return {"points": points, "width": width(points), "shared": float(np.mean(shared))}
 
 
 def margins(table: Table, said: np.ndarray) -> list[float]:
@@ -498,7 +507,7 @@ def main() -> None:
     value: dict[str, Any] = {
         "made": f"tools/make_sources.py, {given.date}",
         "data": {
-            table.name: {"task": table.task, "regime": table.regime, **table.facts, "points_within_target": table.scale}
+            table.name: {"task": table.task, "fitted": table.fits, **table.facts, "points_within_target": table.scale}
             for table in tables
         },
         "licences": {"litmus": "MIT (SumEval, Microsoft)", "matrices": "measured by benchmarks/source_matrices.py"},
@@ -514,7 +523,7 @@ def main() -> None:
             **{f"{name}_texts": fitted(tables, name, every) for name in TOP},
         },
     }
-    files.write_text(OUT, json.dumps(short(value), ensure_ascii=False, separators=(",", ":")) + "\n")
+    files.write_text(OUT, json.dumps(short(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n")
     print(json.dumps({"cv": value["cv"], "tasks": value["tasks"]}, indent=2))
     print(f"{OUT}: {OUT.stat().st_size:,} bytes", file=sys.stderr)
 

@@ -104,6 +104,14 @@ def which_source(
             "--text", metavar="FILE", help="For --model: 25 or more sentences a language, columns text and lang."
         ),
     ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(
+            "--scores",
+            metavar="FILE",
+            help="Your own scores on other targets (columns source, target, score, or a sources.json); it learns from them.",
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -126,6 +134,7 @@ def which_source(
         family=family,
         model=model,
         text=text,
+        scores=scores,
         budget=budget,
         runs=runs,
         say=Screen(),

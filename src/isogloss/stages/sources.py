@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from isogloss.core import files, history, nearness, parts, sources
 from isogloss.core import lang as lang_table
-from isogloss.core import nearness, parts, sources
 from isogloss.core.corpus import Fields, Rejected, read
 from isogloss.core.errors import DataError, InputError, nearest
+from isogloss.core.history import Past
 from isogloss.core.readers import expand
+from isogloss.core.readers import rows as read_rows
 from isogloss.core.say import Say
 from isogloss.core.sources import Candidate, Profile, Ranking
-from isogloss.stages import probes
+from isogloss.stages import many, probes
 
 SHOWN = 10
 REASONS = 3  # sources whose reasons are written out
@@ -66,6 +68,7 @@ def answer(
     family: str | None = None,
     model: str | None = None,
     text: str | None = None,
+    scores: str | None = None,
     budget: str | None = None,
     runs: str | Path = "runs",
     say: Say,
@@ -74,7 +77,8 @@ def answer(
 
     `data` is a recipe or a file with texts and languages; a recipe also says what kind of model is trained. With
     `model`, the one that is going to be tuned, neighbours in its states take part: of the texts in `text`, and in
-    `data` for languages that `text` does not have. With `budget` (seconds, 10m, 1h) the best candidates are trained on
+    `data` for languages that `text` does not have. `scores` is a table of source, target and score, or a sources.json of
+    compare-sources: what was measured on other targets, from which the ranking learns. With `budget` (seconds, 10m, 1h) the best candidates are trained on
     rows of `data` for a short while, in `runs`/NAME-probes. Raises InputError for one without the other.
     """
     begun = time.monotonic()
@@ -105,7 +109,8 @@ def answer(
     if text is not None:
         kept = {**kept, **_kept(text, say)[0]}
     family = family or ("encoder" if model is not None else None)
-    rankings = sources.rank(wanted, chosen, task=task, family=family, texts=texts)
+    past = None if scores is None else _past(scores, say)
+    rankings = sources.rank(wanted, chosen, task=task, family=family, texts=texts, past=past)
     if model is not None:
         try:
             rankings = _neighbours(rankings, kept, model, text or str(data), say)
@@ -182,6 +187,46 @@ def _kept(data: str, say: Say) -> tuple[dict[str, list[str]], str | None]:
     if not kept:
         raise DataError(f"{data} has no row with a text and a language; a column 'text' and a column 'lang' are needed")
     return kept, family
+
+
+def _past(where: str, say: Say) -> Past:
+    """Scores of sources on targets. Raises DataError for what is no such table."""
+    found: list[tuple[str, str, float]] = []
+    n_aside, first = 0, ""
+    for origin, row in _scored(where):
+        given = [row.get(name) for name in ("source", "target", "score")] if isinstance(row, Mapping) else [None]
+        try:
+            source, target = (lang_table.resolve(str(code)).tag for code in given[:2])
+            found.append((source, target, float(str(given[2]))))
+        except (DataError, ValueError, IndexError) as error:
+            n_aside, first = n_aside + 1, first or f"{origin}: {error}"
+    if not found:
+        raise DataError(
+            f"{where} has no row with a source, a target and a score; three columns of these names are needed"
+        )
+    if n_aside:
+        say.note(f"{many.rows(n_aside)} of {where} cannot be used ({first})")
+    made = history.past(found, where)
+    say.note(
+        f"scores of {many.counted(len(made.sources), 'source')} on {many.counted(len(made.targets), 'target')} are learned from"
+    )
+    return made
+
+
+def _scored(where: str) -> Iterator[tuple[str, Any]]:
+    """Rows with source, target and score, of a table, or of what compare-sources wrote (zero-shot)."""
+    path = Path(where)
+    if path.name == "sources.json" and path.is_file():
+        value = files.read_json(path, "repeat isogloss compare-sources, or give another file")
+        if not isinstance(value, dict) or value.get("better") != "higher":
+            raise DataError(f"{where} is not what compare-sources writes, or its metric is better when it is lower")
+        for row in value.get("langs", ()):
+            for source, cell in row["zero"]["by_source"].items():
+                yield where, {"source": source, "target": row["lang"], "score": cell["value"]}
+        return
+    for raw in expand(path, where, format=None, encoding="utf-8", rows=None, given={}):
+        for line, row in read_rows(raw):
+            yield f"{raw.shown}:{line}", row
 
 
 def _neighbours(
@@ -296,15 +341,18 @@ def _verdict(ranking: Ranking) -> str:
     if len(some) == 1 and best == sources.ENGLISH:
         return f"English: none of the other {n - 1} is expected to come near it."
     if len(some) == 1:
-        return f"Train from {best}: none of the other {n - 1} is expected to come near it."
+        unsure = ranking.over == sources.ENGLISH and every[0].low < 0
+        more = ", though the interval of its gain over English reaches below 0" if unsure else ""
+        return f"Train from {best}: none of the other {n - 1} is expected to come near it{more}."
     listed = ", ".join(some[:8]) + (f" and {len(some) - 8} more" if len(some) > 8 else "")
     if len(some) == n:
-        text = f"None of the {n} stands out (*): {listed} cannot be told apart."
+        text = f"Nothing tells these {n} apart for sure (*): {listed}."
     else:
         text = f"Any of these {len(some)} of {n} may be the best (*): {listed}."
     if ranking.over == sources.ENGLISH:
         text += " English is one of them." if sources.ENGLISH in some else " English is not among them."
-    return f"{text} Their order says little: train from two or three, or let a short training decide."
+    several = "both" if len(some) == 2 else "two or three"
+    return f"{text} Their order says little: train from {several}, or let a short training decide."
 
 
 def _case(one: Candidate, ranking: Ranking) -> str:
@@ -312,14 +360,13 @@ def _case(one: Candidate, ranking: Ranking) -> str:
     over = "English" if ranking.over == sources.ENGLISH else "the mean source"
     told = [reason for reason in one.reasons if abs(reason.points) >= 0.05]
     sides = []
-    for words, sign in (("for it", 1), ("against it", -1)):
+    for words, sign in (("For it", 1), ("Against it", -1)):
         some = [reason for reason in told if sign * reason.points > 0][:SPEAKING]
         if some:
-            sides.append(f"{words} " + "; ".join(f"{reason.words} ({reason.points:+.1f})" for reason in some))
-    name = f"{one.source} {lang_table.facts(one.source).name}, over {over}"
-    return f"{name}: {', '.join(sides) if len(sides) < 2 else '. '.join([sides[0], sides[1].capitalize()])}." if sides else (
-        f"{name}: nothing that is known sets it apart."
-    )  # fmt: skip
+            sides.append(f"{words}: " + "; ".join(f"{reason.words}, {reason.points:+.1f}" for reason in some) + ".")
+    return f"{one.source} {lang_table.facts(one.source).name} over {over}. " + (
+        " ".join(sides) or "Nothing that is known sets it apart."
+    )
 
 
 def _sureness(ranking: Ranking) -> str:
@@ -330,6 +377,11 @@ def _sureness(ranking: Ranking) -> str:
     held = "that were held out" if fit.unseen == "targets" else "in tables that were held out whole"
     text = f"of {where} {held}, such intervals had 9 of 10 gains in them, and such sets the best source 8 times of 10"
     parts = [f"{text}; none of these tables is about your model or your data"]
+    if fit.unseen == "scores":
+        parts = [
+            f"the width is that of errors on your own {many.counted(fit.n_targets, 'target')} in {fit.on}, each held out in "
+            f"turn, and of the tables that this was fitted on, which count as {history.FEWEST} more"
+        ]
     if ranking.candidates[0].known < 0.5:
         parts.append(
             f"little typology is known of {ranking.target} and these sources: kinship, place and script answer"
@@ -345,19 +397,17 @@ def _sureness(ranking: Ranking) -> str:
 
 
 def _change(ranking: Ranking, sampled: bool) -> str:
+    """What would tell more, the strongest first."""
     parts, target = [], ranking.target
     probed = next((one.probe for one in ranking.candidates if one.probe), None)
-    if not sampled and not any(nearness.STAGE in one.stage for one in ranking.candidates):
-        parts.append(
-            f"{sources.FEWEST_TEXTS} unlabelled sentences of {target} beside rows of the sources (--data), or of the model "
-            "to be tuned (--model)"
-        )
     if probed:
         parts.append(f"more labelled dev rows of {target} than {probed.n_dev:,}, and a longer --budget")
-    elif len(ranking.candidates) > 1:
-        first, second = ranking.candidates[:2]
+    else:
+        parts.append(f"100 labelled dev rows of {target} and --budget 10m, which trains instead of guessing")
+    if ranking.fitted.unseen != "scores":
+        parts.append(f"your own scores on {history.FEWEST} or more other targets (--scores)")
+    if not sampled and not any(nearness.STAGE in one.stage for one in ranking.candidates):
         parts.append(
-            f"100 labelled dev rows of {target} and some minutes of training (--budget 10m), which measure what is "
-            f"guessed here: {first.source} before {second.source} by {first.expected - second.expected:.1f} points"
+            f"{sources.FEWEST_TEXTS} unlabelled sentences of {target} and texts of the sources (--data, --model)"
         )
     return "; ".join(parts) + "."
