@@ -469,7 +469,7 @@ def test_nine_rows_in_any_number_of_draws_decide_nothing() -> None:
 
 def test_systems_are_resampled_together() -> None:
     frames = [predictions(coin(1, 60, share, 4), seed=1) for share in (0.9, 0.9, 0.5)]
-    values, draws, n_units = report.resampled(frames, ACCURACY, LABELS, resamples=400)
+    values, draws, n_units = report.scored_together(frames, ACCURACY, LABELS, resamples=400)
     assert n_units == 60 and draws.shape == (3, 400)
     assert values.tolist() == pytest.approx(
         [frame.select((pl.col("label") == pl.col("pred")).mean()).item() for frame in frames]

@@ -32,6 +32,8 @@ from isogloss.core import parts
 from isogloss.core.errors import DataError, RecipeError, nearest
 from isogloss.core.files import sound
 from isogloss.core.gate import parse_condition
+from isogloss.core.ledger import Unit
+from isogloss.core.tax import MEASURES
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -96,7 +98,7 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 # Columns that the corpus or the predictions have, so that a kept column cannot be called so.
 OWN_COLUMNS = frozenset(
-    """id text label lang variety split source license group origin drop changed weight n_bytes
+    """id text label lang variety split source license collected original_or_translated group origin drop changed weight n_bytes
     system pred probs confidence rank script family genus resource""".split()  # noqa: SIM905
 )
 
@@ -105,9 +107,10 @@ class Source(Section):
     """One raw input: a file, a folder, or a pattern."""
 
     path: Annotated[str, Field(min_length=1)] = Field(
-        description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}"
+        description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}; "
+        "a folder may be a Hugging Face dataset"
     )
-    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "text"] | None = Field(
+    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "html"] | None = Field(
         None, description="how to read it; default: by the file's ending"
     )
     encoding: str = Field("utf-8", description="character encoding of text formats; a byte order mark overrides it")
@@ -118,8 +121,16 @@ class Source(Section):
     lang: Tag | None = Field(None, description="language of every row that names none")
     split: Literal["train", "dev", "test"] | None = Field(None, description="split of every row that names none")
     label: str | None = Field(None, description="label of every row that has none")
-    source: str | None = Field(None, description="where the text comes from; default: the file's name")
+    source: str | None = Field(
+        None, description="where the text comes from; default: the file's name, or its folder where a file is one row"
+    )
     license: str | None = Field(None, description="licence of the text")
+    collected: str | None = Field(
+        None, description="when the text was collected, e.g. '2025-04' or '2024-01 to 2024-06'"
+    )
+    original_or_translated: Literal["original", "translated"] | None = Field(
+        None, description="whether the text was written in its language or translated into it"
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -155,11 +166,19 @@ class Data(Section):
     ] = Field(
         description="files, folders or patterns to read; relative to the recipe's folder, else to the working directory"
     )
-    columns: dict[Literal["id", "text", "label", "lang", "split", "source", "license", "group"], str] = Field(
-        {}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}"
-    )
+    columns: dict[
+        Literal[
+            "id", "text", "label", "lang", "split", "group", "source", "license", "collected", "original_or_translated"
+        ],
+        str,
+    ] = Field({}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}")
     keep: Annotated[list[str], Once] = Field(
         [], description="further columns to carry to the report, e.g. ['dialect', 'domain']"
+    )
+    originals: Literal["lang", "group", "all"] = Field(
+        "lang",
+        description="where a content (`group`) has original and translated rows, keep the original ones: compared in "
+        "each language, over the whole group, or not at all",
     )
     split: Split = Field(Split(dev=0.1, test=0.1), description="how rows without a split are dealt, by group")
     steps: list[Slot] = Field([], description="steps in order")
@@ -183,6 +202,12 @@ class Stop(Section):
         "mean", description="which dev score must rise: the mean over languages, or that of the worst tenth of them"
     )
     patience: Annotated[int, Field(ge=1)] = Field(3, description="evaluations without a better score before it stops")
+    gain: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="also end when the best dev score rose by less than this for each `per`, over the last `patience` "
+        "evaluations",
+    )
+    per: Unit = Field("minute", description="what gain is asked for; money needs budget.price_per_hour")
 
 
 class Keep(Section):
@@ -233,19 +258,46 @@ class Train(Section):
         None,
         description="rows to see, in sizes of the corpus; default 5 where neither steps nor budget.seconds is given",
     )
-    batch: Annotated[int, Field(ge=1)] = Field(32, description="rows in one optimizer step, over all processes")
+    batch: Annotated[int, Field(ge=1)] = Field(
+        32, description="most rows in one optimizer step, over all processes; rows of like length go together"
+    )
+    batch_tokens: Annotated[int, Field(ge=8)] | None = Field(
+        None, description="instead of batch: most tokens in one optimizer step, padding included, over all processes"
+    )
     accumulate: Annotated[int, Field(ge=1)] = Field(1, description="parts in which a process takes its rows of a step")
-    lr: Annotated[float, Field(gt=0, lt=1)] = Field(2e-5, description="highest learning rate of AdamW")
+    optimizer: Literal["adamw", "adafactor", "sgd"] = Field(
+        "adamw",
+        description="adamw remembers 8 bytes a trained weight, adafactor next to nothing (its lr is relative to a "
+        "weight's size: 1e-3 or so), sgd nothing",
+    )
+    in_backward: bool = Field(
+        False,
+        description="move each weight as soon as its gradient is there (LOMO): gradients are never there together; "
+        "needs clip = 0, accumulate = 1 and one process",
+    )
+    checkpointing: bool = Field(
+        False, description="compute blocks again in the backward pass instead of remembering what they gave"
+    )
+    lr: Annotated[float, Field(gt=0, lt=1)] = Field(2e-5, description="highest learning rate")
     warmup: Share = Field(
         0.06, description="share of the steps in which the rate rises to lr; then it falls to 0, linearly"
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="decay of weights, not of biases and norms")
-    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of the gradient of a step")
+    clip: Annotated[float, Field(ge=0)] = Field(1.0, description="largest norm of the gradient of a step; 0: any")
     dropout: Share | None = Field(
         None, description="every dropout of the model; default: as its configuration has them"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 where an accelerator has it, else fp32; fp16 is scaled and needs CUDA"
+        "auto", description="auto: bf16 where the device computes in it, else fp32; fp16 is scaled"
+    )
+    trim: bool = Field(
+        True,
+        description="leave rows of the vocabulary that no text of the corpus uses on disk while training; the model that "
+        "is written has all of them",
+    )
+    states_gb: Annotated[float, Field(ge=0)] = Field(
+        10.0,
+        description="disk for the states that frozen blocks give, in runs/.states, so that they are computed once; 0: none",
     )
     eval_every: Annotated[int, Field(ge=1)] | None = Field(
         None, description="steps between evaluations on dev, each with a checkpoint; default: ten a run"
@@ -258,6 +310,18 @@ class Train(Section):
     def _one_length(self) -> Train:
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"steps = {self.steps} and epochs = {self.epochs:g} are two lengths; give one")
+        if self.batch_tokens is not None and "batch" in self.model_fields_set and self.batch != 32:
+            raise ValueError(f"batch = {self.batch} and batch_tokens = {self.batch_tokens} are two sizes; give one")
+        return self
+
+    @model_validator(mode="after")
+    def _in_backward(self) -> Train:
+        if self.in_backward:
+            against = {"clip = 0": self.clip != 0, "accumulate = 1": self.accumulate != 1}
+            against["precision = 'bf16' or 'fp32'"] = self.precision == "fp16"
+            wanted = [want for want, lacking in against.items() if lacking]
+            if wanted:
+                raise ValueError(f"in_backward moves weights before a step is whole; it needs {', '.join(wanted)}")
         return self
 
     @model_validator(mode="after")
@@ -298,14 +362,26 @@ class Spend(Section):
     seconds: Annotated[float, Field(gt=0)] | None = Field(
         None, description="wall-clock seconds for training, evaluation included"
     )
+    price_per_hour: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="what an hour of this machine costs; reports then say money too"
+    )
+    currency: Annotated[str, Field(max_length=12)] = Field("", description="of the price, e.g. EUR")
+    watts: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="what this machine draws while it trains; default: measured where it tells, else assumed"
+    )
 
 
 class GateSpec(Section):
     """Conditions that scores must meet at a moment."""
 
-    at: Literal["prepare", "promote"] = Field(description="when it is asked")
+    at: Literal["prepare", "train", "promote"] = Field(
+        description="when it is asked: of the rows that were lost, of the tokenizer before the first step, of the scores"
+    )
     every_lang: dict[str, str] = Field(
-        {}, description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}"
+        {},
+        description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}; at prepare the share of rows "
+        "set aside, {lost = '<= 0.3', 'lost.dedup' = '<= 0.1'}; at train on the audit of the tokenizer, "
+        "{fertility = '<= 4', unknown = '<= 0.05'}",
     )
     mean: dict[str, str] = Field({}, description="conditions on the mean over languages")
     worst: dict[str, str] = Field({}, description="conditions on the mean of the worst tenth of the languages")
@@ -382,6 +458,11 @@ class Recipe(Section):
             return not parts.load("families", self.model.use).has("fit")
         except RecipeError:
             return True
+
+    @property
+    def tokenized(self) -> bool:
+        """Whether the family reads with a tokenizer, which is audited before training."""
+        return parts.load("families", self.model.use).has("tokenizer")
 
     @property
     def the_task(self) -> Bound:
@@ -770,6 +851,14 @@ def _labelled(recipe: Recipe) -> bool:
         return True
 
 
+def _tokenized(recipe: Recipe) -> bool:
+    """Whether the family reads with a tokenizer; one that cannot be read is said elsewhere."""
+    try:
+        return recipe.tokenized
+    except RecipeError:
+        return True
+
+
 def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
     """Options of the training loop, where there is a loop; methods that do not go together."""
     try:
@@ -786,6 +875,11 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
         if not _labelled(recipe):
             yield ["model"], f"the family '{family.name}' learns labels, and the task '{recipe.task.use}' has none"
         return
+    stop = recipe.train.stop
+    if stop and stop.gain and stop.per == "money" and recipe.budget.price_per_hour is None:
+        yield ["train", "stop", "per"], "money is known with a price only; give budget.price_per_hour"
+    if recipe.train.batch_tokens and recipe.the_task.part.constant("TIED", False):
+        yield ["train", "batch_tokens"], f"the task '{recipe.task.use}' keeps contents together; give batch instead"
     names = [slot.use for slot in recipe.train.methods]
     for i, slot in enumerate(recipe.train.methods):
         path: list[str | int] = ["train", "methods", i]
@@ -810,8 +904,17 @@ def _gate_problems(recipe: Recipe, gate: GateSpec, path: list[str | int]) -> Ite
     for table, asked in conditions.items():
         for metric, condition in asked.items():
             here = [*path, table, metric]
-            if gate.at == "prepare" and metric not in ("lost", "n"):
-                yield here, f"at prepare there is only 'lost' (and 'n' in every_lang), got '{metric}'"
+            losses = [
+                "lost",
+                *(f"lost.{step}" for step in ("read", "unique", *(slot.use for slot in recipe.data.steps))),
+            ]
+            if gate.at == "prepare" and metric not in (*losses, "n"):
+                words = "at prepare there is only 'lost', 'lost.STEP' (and 'n' in every_lang)"
+                yield here, f"{words}, got '{metric}'{nearest(metric, losses)}"
+            elif gate.at == "train" and table != "every_lang":
+                yield here, "at train each language is asked alone; write it in every_lang"
+            elif gate.at == "train" and metric not in (*MEASURES, "n"):
+                yield here, f"the audit of a tokenizer has no '{metric}'{nearest(metric, [*MEASURES, 'n'])}"
             elif metric == "n" and table != "every_lang":
                 yield here, "n is asked of each language; write it in every_lang"
             elif gate.at == "promote" and metric != "n":
@@ -820,9 +923,12 @@ def _gate_problems(recipe: Recipe, gate: GateSpec, path: list[str | int]) -> Ite
                 parse_condition(condition)
             except RecipeError as error:
                 yield here, str(error)
+    if gate.at == "train" and not _tokenized(recipe):
+        words = f"the family '{recipe.model.use}' reads text without a tokenizer, so there is nothing to ask at train"
+        yield [*path, "at"], words
     for system, metric in gate.beats.items():
-        if gate.at == "prepare":
-            yield [*path, "beats"], "there is nothing to beat at prepare; use at = 'promote'"
+        if gate.at != "promote":
+            yield [*path, "beats"], f"there is nothing to beat at {gate.at}; use at = 'promote'"
         elif system not in BASELINES:
             yield [*path, "beats", system], f"there is no baseline '{system}'{nearest(system, BASELINES)}"
         else:

@@ -377,11 +377,11 @@ def _timed(work: _Work, lang: str, rows: Mapping[str, int]) -> Cost:
 def _warm(made: Recipe) -> None:
     """Import what only the first training would pay for, so that it is not taken for the price of every one."""
     from isogloss.nn.world import World
-    from isogloss.stages.training import loop
+    from isogloss.stages.training import setup
 
     World(made.train.precision)
     with contextlib.suppress(IsoglossError):
-        made.family("load", loop.untrained(made, ("a", "b"), skeleton=True))
+        made.family("load", setup.untrained(made, ("a", "b"), skeleton=True))
 
 
 def _passes(made: Recipe) -> float:
@@ -498,7 +498,7 @@ def _answer(
             name = known[pair]
             frame = files.read_parquet(work.home.path("answers", f"{name}.parquet")).filter(pl.col("lang") == target)
             frames.append(many.with_labels(frame, work.state["done"][name]["labels"], labels))
-        values, draws, n_units = report.resampled(frames, metric, labels, seed=work.recipe.seed)
+        values, draws, n_units = report.scored_together(frames, metric, labels, seed=work.recipe.seed)
         noise = 1e4 * np.atleast_2d(np.cov(draws)) * n_units / max(1, n_units - 1)
         seen = [
             Seen(tag, size, rows[tag], 100 * float(value), frames[0].height)
