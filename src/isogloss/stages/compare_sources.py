@@ -453,7 +453,7 @@ def verdicts(found: Mapping[str, Any], level: str) -> Iterator[str]:
 
 def text(found: Mapping[str, Any]) -> Iterator[str]:
     """The lines of sources.md."""
-    from isogloss.stages.report import table
+    from isogloss.stages.markdown import table
 
     yield f"# {found['name']}: which source language\n"
     yield f"{found['metric']} on test, worst target language first.\n"

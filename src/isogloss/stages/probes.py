@@ -99,9 +99,9 @@ class _Quiet(Say):
     def __init__(self, work: _Work, what: str) -> None:
         self.work, self.what = work, what
 
-    def progress(self, what: str, done: int, total: int | None = None, unit: str = "") -> None:
+    def progress(self, what: str, done: int, total: int | None = None, unit: str = "", pace: str = "") -> None:
         self.work.beat()
-        self.work.say.progress(f"{self.what}, {what}", done, total, unit)
+        self.work.say.progress(f"{self.what}, {what}", done, total, unit, pace)
 
     def close(self) -> None:
         self.work.say.close()
@@ -362,10 +362,10 @@ def _timed(work: _Work, lang: str, rows: Mapping[str, int]) -> Cost:
     times: list[float] = []
 
     class Timing(_Quiet):
-        def progress(self, what: str, done: int, total: int | None = None, unit: str = "") -> None:
+        def progress(self, what: str, done: int, total: int | None = None, unit: str = "", pace: str = "") -> None:
             if unit == "steps":
                 times.append(time.monotonic())
-            super().progress(what, done, total, unit)
+            super().progress(what, done, total, unit, pace)
 
     _train(work, _variant(made, lang, min(made.train.batch * 2, rows[lang]), steps), Timing(work, "timing"))
     took = time.monotonic() - begun
