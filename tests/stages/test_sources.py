@@ -61,6 +61,27 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, arguments: tuple[
     assert "Traceback" not in done.err
 
 
+def test_all_wrong_codes_are_named_at_once(tmp_path: Path) -> None:
+    done = shell("sources", "--targets", "tgl,zzz,qqq", "--json", cwd=tmp_path)
+    assert done.code == 2 and done.json["exit_code"] == 2
+    assert "'zzz' is no language" in done.err and "'qqq' is no language" in done.err
+
+
+def test_what_would_change_the_order_is_true(tmp_path: Path) -> None:
+    """Without the heading that is named, the points of the rest put the named source first."""
+    asked = ("sources", "--targets", "xho", "--candidates", "eng,swh,ind")
+    rows = shell(*asked, "--json", cwd=tmp_path).json["xho"]
+    left = {
+        row["lang"]: row["expected"] - sum(r["points"] for r in row["reasons"] if r["feature"] == "kinship")
+        for row in rows
+    }
+    assert rows[0]["lang"] == "swh_Latn" and max(left, key=left.__getitem__) == "eng_Latn"
+    text = " ".join(shell(*asked, cwd=tmp_path).out.split())
+    assert "without kinship, English would be first" in text
+    kept = " ".join(shell("sources", "--targets", "npi", "--candidates", "eng,hin", cwd=tmp_path).out.split())
+    assert "Hindi would be first without any single one of them" in kept
+
+
 def test_macrolanguages_retired_codes_and_doubles_are_read_and_said(tmp_path: Path) -> None:
     done = shell("sources", "--targets", "xho", "--candidates", "msa,iw,heb,en,English", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
@@ -98,13 +119,13 @@ def test_the_page_on_screen_explains_itself(tmp_path: Path) -> None:
     text = " ".join(done.out.split())
     for words in (
         "same genus",
-        "zul_Latn Zulu over English. For it: same genus",
+        "Zulu (zul_Latn) over English. For it: same genus",
         "What would change this",
         "How sure:",
         "held out",
     ):
         assert words in text
-    assert "Train from zul_Latn" in text or "may be the best (*): zul_Latn" in text
+    assert "Train from Zulu (zul_Latn)" in text or "may be the best (*): Zulu" in text
     assert len(text.split()) < 400  # short enough to be read aloud
 
 

@@ -538,6 +538,8 @@ def _rank(
         notes.append(_unknown(target))
     # Reasons are over English, or over the source that is nearest to the mean.
     base = min(reference, key=lambda tag: (abs(total[tag]), tag))
+    if not english:
+        notes.append(f"reasons are over {lang.facts(base).name} ({base}), the source that is nearest to that mean")
     shares = _shares(rows, found, mix, rows.index(base), set(sampled))
     seen = _seen(rows, target)
     made = []
@@ -693,7 +695,7 @@ def _reasons(
     """What each heading adds over `base`, strongest first, with what is known in plain words."""
     words = {group: _words(group, source, target, base, seen, texts) for group in gains}
     if "scores" in gains:
-        whose = "it" if tried else f"{base}, and not it,"
+        whose = "it" if tried else f"{lang.facts(base).name}, and not it,"
         words["scores"] = f"what {whose} did for other targets in your own scores, beyond what was expected"
     made = [Reason(group, words[group], round(value, 2)) for group, value in gains.items() if words[group]]
     return tuple(sorted(made, key=lambda reason: (-abs(reason.points), reason.feature)))
@@ -709,9 +711,10 @@ def _words(
 ) -> str:
     """What is known under a heading, beside the same of the source that it is compared with."""
     a, b, mine, other = lang.facts(source), lang.facts(target), seen[source], seen[base]
+    name = lang.facts(base).name
 
     def beside(text: str) -> str:
-        return f" ({base} {text})" if base != source and text else ""
+        return f" ({name} {text})" if base != source and text else ""
 
     if group == "kinship":
         return _kinship(a, b)
@@ -729,9 +732,8 @@ def _words(
             f"scripts with signs in common ({a.script}, {b.script})" if share else f"scripts {a.script} and {b.script}"
         )  # fmt: skip
     if group == "source":
-        known = [f"resource class {a.resource} of 5"] if a.resource != lang.UNKNOWN else []
-        known += [f"{_people(a.speakers)} speakers"] if a.speakers else []
-        return ", ".join(known)
+        mine_is, its = _resources(a), _resources(lang.facts(base), short=True)
+        return mine_is + beside(its) if mine_is else ""
     if group == "evidence":
         known_of = prior().rankers["lexical"].evidence
         return "" if source not in known_of else "what it did for other targets in the tables, beyond its facts"
@@ -768,6 +770,12 @@ def _agreement(seen: Mapping[str, float], other: Mapping[str, float], beside: Ca
         than = "" if math.isnan(other["syntactic"]) else f"{other['syntactic']:.2f}"
         return f"syntax {seen['syntactic']:.2f} apart by URIEL+" + beside(than)
     return "no typology is known of both"
+
+
+def _resources(row: lang.Lang, *, short: bool = False) -> str:
+    before, of, people = ("class", "", "") if short else ("resource class", " of 5", " speakers")
+    known = [f"{before} {row.resource}{of}"] if row.resource != lang.UNKNOWN else []
+    return ", ".join([*known, f"{_people(row.speakers)}{people}"] if row.speakers else known)
 
 
 def _people(n: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from isogloss.core import files, history, nearness, parts, sources
 from isogloss.core import lang as lang_table
+from isogloss.core import probes as probing
 from isogloss.core.corpus import Fields, Rejected, read
 from isogloss.core.errors import DataError, InputError, nearest
 from isogloss.core.history import Past
@@ -23,6 +24,21 @@ from isogloss.stages import many, probes
 SHOWN = 10
 REASONS = 3  # sources whose reasons are written out
 SPEAKING = 3  # reasons that are told for a source, and against it
+# Headings of reasons as a sentence calls them.
+CALLED = {
+    "kinship": "kinship",
+    "place": "place",
+    "typology": "typology",
+    "sounds": "sounds",
+    "script": "script",
+    "source": "the resources of sources",
+    "evidence": "what sources did in the tables",
+    "texts": "the texts",
+    "size": "the numbers of rows",
+    "scores": "your own scores",
+    nearness.STAGE: "the model's neighbours",
+    probing.STAGE: "the short trainings",
+}
 PACKS = {"sib200": "SIB-200", "nusax": "NusaX", "injongo": "Injongo"}
 
 
@@ -137,6 +153,9 @@ def _tags(what: str, codes: Sequence[str], asked: dict[str, str], say: Say) -> l
     if not given:
         raise DataError(f"no {what} was named; give codes with commas between, e.g. eng,ind,swh")
     tags: list[str] = []
+    wrong = list(dict.fromkeys(why for code in given if (why := _wrong(code))))
+    if wrong:
+        raise DataError("; ".join(wrong))
     for code in given:
         found = lang_table.resolve(code)
         if asked.get(found.tag) == code and found.tag not in tags:
@@ -151,6 +170,15 @@ def _tags(what: str, codes: Sequence[str], asked: dict[str, str], say: Say) -> l
         tags.append(found.tag)
         asked.setdefault(found.tag, code)
     return tags
+
+
+def _wrong(code: str) -> str:
+    """Why a code is no language, or nothing; all of them are said at once."""
+    try:
+        lang_table.resolve(code)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _plainly(code: str, tag: str) -> bool:
@@ -233,9 +261,15 @@ def _neighbours(
     rankings: Sequence[Ranking], texts: Mapping[str, Sequence[str]], name: str, where: str, say: Say
 ) -> list[Ranking]:
     """Rankings with the evidence of the model `name`; what is read is said before it is."""
-    plans = []
+    plans: list[dict[str, list[str]] | None] = []
+    errors: list[DataError] = []
     for ranking in rankings:
-        plan = nearness.enough(texts, ranking.target, [one.source for one in ranking.candidates], where)
+        try:
+            plan = nearness.enough(texts, ranking.target, [one.source for one in ranking.candidates], where)
+        except DataError as error:
+            errors.append(error)
+            plans.append(None)
+            continue
         lacking = [one.source for one in ranking.candidates if one.source not in plan]
         if lacking:
             more = f" and {len(lacking) - 8} more" if len(lacking) > 8 else ""
@@ -244,7 +278,11 @@ def _neighbours(
                 f"alone speaks on {ranking.target}"
             )
         plans.append(plan)
-    wanted = sorted({(tag, text) for plan in plans for tag, some in plan.items() for text in some})
+    if len(errors) == len(plans):
+        raise errors[0]
+    for each in errors:
+        say.note(f"{str(each).rpartition(': ')[0]}; for this target the prior alone answers")
+    wanted = sorted({(tag, text) for plan in plans if plan for tag, some in plan.items() for text in some})
     n_langs = len({tag for tag, _ in wanted})
     say.line(f"sources   {len(wanted):,} sentences in {n_langs} languages will go through {name} once; loading torch")
 
@@ -266,8 +304,11 @@ def _neighbours(
     at = {pair: i for i, pair in enumerate(wanted)}
     words = f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]} to {layers[-1]}"
     out = []
-    for ranking, plan in zip(rankings, plans, strict=True):
-        vectors = {tag: states[:, [at[tag, text] for text in some]] for tag, some in plan.items()}
+    for ranking, read_texts in zip(rankings, plans, strict=True):
+        if read_texts is None:
+            out.append(ranking)
+            continue
+        vectors = {tag: states[:, [at[tag, text] for text in some]] for tag, some in read_texts.items()}
         target = vectors.pop(ranking.target)
         out.append(nearness.combine(ranking, nearness.nearness(target, vectors, words)))
     return out
@@ -332,25 +373,32 @@ def prose(ranking: Ranking, sampled: bool, width: int) -> Iterator[str]:
         yield from textwrap.wrap(text, width, subsequent_indent="  ")
 
 
+def _called(tag: str) -> str:
+    return f"{lang_table.facts(tag).name} ({tag})"
+
+
 def _verdict(ranking: Ranking) -> str:
     """Which sources to take, in a sentence or two."""
     every, some = ranking.candidates, [one.source for one in ranking.candidates if one.chosen]
     n, best = len(every), every[0].source
     if n == 1:
-        return f"{best} is the only candidate, so there is nothing to choose."
+        return f"{_called(best)} is the only candidate, so there is nothing to choose."
     if len(some) == 1 and best == sources.ENGLISH:
         return f"English: none of the other {n - 1} is expected to come near it."
     if len(some) == 1:
         unsure = ranking.over == sources.ENGLISH and every[0].low < 0
         more = ", though the interval of its gain over English reaches below 0" if unsure else ""
-        return f"Train from {best}: none of the other {n - 1} is expected to come near it{more}."
-    listed = ", ".join(some[:8]) + (f" and {len(some) - 8} more" if len(some) > 8 else "")
+        return f"Train from {_called(best)}: none of the other {n - 1} is expected to come near it{more}."
+    listed = ", ".join(lang_table.facts(tag).name for tag in some[:8]) + (
+        f" and {len(some) - 8} more" if len(some) > 8 else ""
+    )
     if len(some) == n:
         text = f"Nothing tells these {n} apart for sure (*): {listed}."
     else:
         text = f"Any of these {len(some)} of {n} may be the best (*): {listed}."
     if ranking.over == sources.ENGLISH:
-        text += " English is one of them." if sources.ENGLISH in some else " English is not among them."
+        asked = any(one.source == sources.ENGLISH for one in every)
+        text += " English is " + ("one of them." if sources.ENGLISH in some else "not among them.") if asked else ""
     several = "both" if len(some) == 2 else "two or three"
     return f"{text} Their order says little: train from {several}, or let a short training decide."
 
@@ -364,9 +412,7 @@ def _case(one: Candidate, ranking: Ranking) -> str:
         some = [reason for reason in told if sign * reason.points > 0][:SPEAKING]
         if some:
             sides.append(f"{words}: " + "; ".join(f"{reason.words}, {reason.points:+.1f}" for reason in some) + ".")
-    return f"{one.source} {lang_table.facts(one.source).name} over {over}. " + (
-        " ".join(sides) or "Nothing that is known sets it apart."
-    )
+    return f"{_called(one.source)} over {over}. " + (" ".join(sides) or "Nothing that is known sets it apart.")
 
 
 def _sureness(ranking: Ranking) -> str:
@@ -396,9 +442,30 @@ def _sureness(ranking: Ranking) -> str:
     return "; ".join(parts) + "."
 
 
+def _rests(ranking: Ranking) -> str:
+    """Which source would be first without one of the headings: without all that it adds and takes."""
+    first, others = ranking.candidates[0].source, dict[str, list[tuple[float, str]]]()
+    for heading in CALLED:
+        left = {
+            one.source: one.expected - sum(each.points for each in one.reasons if each.feature == heading)
+            for one in ranking.candidates
+        }
+        top = max(left, key=lambda tag: (left[tag], tag == first))
+        if left[top] > left[first]:
+            others.setdefault(top, []).append((left[first] - left[top], CALLED[heading]))
+    name = lang_table.facts(first).name
+    if not others:
+        return f"no one heading, since {name} would be first without any single one of them"
+    told = sorted((min(found)[0], tag, [words for _, words in sorted(found)]) for tag, found in others.items())
+    return "; ".join(
+        f"without {' or without '.join(words[:3])}, {lang_table.facts(tag).name} would be first"
+        for _, tag, words in told[:3]
+    )
+
+
 def _change(ranking: Ranking, sampled: bool) -> str:
-    """What would tell more, the strongest first."""
-    parts, target = [], ranking.target
+    """What the order rests on, and what would tell more, the strongest first."""
+    parts, target = [_rests(ranking)] if len(ranking.candidates) > 1 else [], ranking.target
     probed = next((one.probe for one in ranking.candidates if one.probe), None)
     if probed:
         parts.append(f"more labelled dev rows of {target} than {probed.n_dev:,}, and a longer --budget")
