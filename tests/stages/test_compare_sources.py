@@ -71,6 +71,26 @@ def test_a_source_without_train_rows_is_named(pooled: Place, cli: Callable[..., 
     assert done.code == 2 and "spa_Latn has no train rows" in done.err
 
 
+def test_targets_without_test_rows_are_said_before_anything_is_trained(pooled: Place, cli: Callable[..., Said]) -> None:
+    rows = corpus_rows()
+    for row in rows:
+        row["split"] = "train" if row["lang"] in ("hin_Deva", "swh_Latn") else "test"
+        row["split"] = "train" if row["lang"] in ("eng_Latn", "spa_Latn") else row["split"]
+    write_jsonl(pooled.folder / "raw.jsonl", rows)
+    done = cli(*ASK)
+    assert done.code == 2 and "none of the target languages has test rows" in done.err
+    assert {p.name for p in pooled.runs.iterdir()} == {"small-sources"}
+    for row in rows[::2]:
+        row["split"] = "test" if row["lang"] == "hin_Deva" else row["split"]
+    write_jsonl(pooled.folder / "raw.jsonl", rows)
+    done = cli(*ASK[:-1], "1", "--json", "--again")
+    assert done.code == 0, done.err
+    assert "swh_Latn has no test rows" in done.err
+    found = {row["lang"]: row for row in done.json["langs"]}
+    assert found["hin_Deva"]["n"] > 0 and found["swh_Latn"]["n"] == 0
+    assert found["swh_Latn"]["zero"]["by_source"] == {}
+
+
 def test_points_are_every_source_once_and_draw_by_draw() -> None:
     asked = stage.points(["eng_Latn", "spa_Latn"], 5, 2)
     assert len(asked) == 2 + 3 * 2

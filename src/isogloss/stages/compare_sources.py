@@ -103,13 +103,21 @@ def compare_sources(
     top = {} if wanted is None else {"langs": [*asked, *wanted]}
     base = many.variant(made, f"{made.name}-sources", top=top, shots=None, langs=None)
     _, home = many.advance(base, "prepare", runs, again, say, "compare-sources")
-    n_train, langs = _train_rows(home), home.require("prepare")["facts"]["langs"]
+    n_train, n_test, langs = _rows(home, "train"), _rows(home, "test"), home.require("prepare")["facts"]["langs"]
     lacking = [tag for tag in asked if not n_train.get(tag)]
     if lacking:
         raise DataError(f"{', '.join(lacking)} has no train rows in the corpus, so nothing can be trained from it")
     over = [tag for tag in langs if tag not in asked and (wanted is None or tag in wanted)]
     if not over:
         raise DataError("every language of the corpus is a source, so there is no target language to compare them on")
+    unseen = [tag for tag in over if not n_test.get(tag)]
+    if len(unseen) == len(over):
+        raise DataError(
+            f"none of the target languages has test rows to compare sources on ({', '.join(over[:8])}): give some the split "
+            "'test', or set data.split.test above 0"
+        )
+    if unseen:
+        say.note(f"{', '.join(unseen)} has no test rows, so no score: nothing is said of it")
     _say_rows(asked, over, n_train, shots, say)
     done: list[tuple[Point, Recipe, Run]] = []
     for number, point in enumerate(todo, start=1):
@@ -182,11 +190,11 @@ def _check(made: Recipe) -> None:
         )
 
 
-def _train_rows(home: Run) -> dict[str, int]:
-    """Train rows of the corpus by language."""
+def _rows(home: Run, split: str) -> dict[str, int]:
+    """Rows of a split of the corpus by language."""
     import polars as pl
 
-    counts = files.read_parquet(home.path("counts.parquet")).filter(pl.col("split") == "train")
+    counts = files.read_parquet(home.path("counts.parquet")).filter(pl.col("split") == split)
     return dict(counts.group_by("lang").agg(pl.col("n").sum()).rows())
 
 
