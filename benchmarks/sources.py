@@ -6,7 +6,8 @@ Two kinds of table:
 - transfer_gold_langrank.parquet (MT, EL, DEP, POS of Lin et al. 2019, as NLPerf has it; no licence: a benchmark only).
   The shipped prior never saw it. It answers from codes, and, marked so, with the table's own overlaps and sizes. Beside
   it, marked so, the same features fitted inside the folds of the table, which is how LANGRANK was fitted: with the ridge
-  and trees of the prior, and with trees of LANGRANK's size (100 of 16 leaves, 5 rows a leaf) and no signs.
+  and trees of the prior, and with trees of LANGRANK's size (100 of 16 leaves, 5 rows a leaf) on its grades, without
+  signs.
 - matrices of benchmarks/source_matrices.py and Litmus, on which the prior is fitted: so it is refitted here for each
   target, with the target's language out of every table, and for each pack of texts, with all of its tables out
   (tools/make_sources.py does the same). `--quick` leaves them out.
@@ -183,10 +184,21 @@ def in_folds(table: fitting.Table, names: list[str], evidence: float) -> np.ndar
     return out
 
 
+def grades(Y: np.ndarray) -> np.ndarray:
+    """10 for the best source of a target, 1 for the tenth, 0 for the others."""
+    out = np.zeros(Y.shape)
+    for j in range(Y.shape[1]):
+        fits = np.flatnonzero(np.isfinite(Y[:, j]))
+        first = fits[np.argsort(-Y[fits, j], kind="stable")][:10]
+        out[first, j] = np.arange(10, 10 - len(first), -1)
+    return out
+
+
 def grown_in_folds(table: fitting.Table, names: list[str]) -> np.ndarray:
-    """Trees of LANGRANK's size on standardised scores of the other targets; the mean of three, half the columns a split."""
+    """Trees of LANGRANK's size on its grades (10..1 for the ten best sources) of the other targets; the mean of three, half
+    the columns a split."""
     s, t = np.nonzero(np.isfinite(table.Y))
-    X, z = np.stack([table.columns[name][s, t] for name in names], axis=1), table.Z[s, t]
+    X, graded = np.stack([table.columns[name][s, t] for name in names], axis=1), grades(table.Y)[s, t]
     out = np.full(table.Y.shape, np.nan)
     for j in range(table.Y.shape[1]):
         held = t == j
@@ -194,7 +206,7 @@ def grown_in_folds(table: fitting.Table, names: list[str]) -> np.ndarray:
             HistGradientBoostingRegressor(
                 max_iter=100, learning_rate=0.1, max_leaf_nodes=16, min_samples_leaf=5, l2_regularization=1.0,
                 early_stopping=False, max_features=0.5, random_state=seed,
-            ).fit(X[~held], z[~held])
+            ).fit(X[~held], graded[~held])
             for seed in range(3)
         ]  # fmt: skip
         out[s[held], j] = np.mean([model.predict(X[held]) for model in made], axis=0)
@@ -281,7 +293,7 @@ def main() -> None:
                     if np.isfinite(table.columns[name]).any()
                 ]
                 said["fitted in the table's folds"] = in_folds(table, names, 1.0)
-                said["fitted in folds, trees of LANGRANK's size"] = grown_in_folds(table, names)
+                said["fitted in folds, LANGRANK's grades and trees"] = grown_in_folds(table, names)
                 said["fitted in the table's folds, codes"] = in_folds(table, list(sources.CODES), 1.0)
             said["oracle"] = table.Y
             note = f"LANGRANK as published has NDCG@3 {LANGRANK[task]}, fitted in folds"
