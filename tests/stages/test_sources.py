@@ -90,6 +90,18 @@ def test_macrolanguages_retired_codes_and_doubles_are_read_and_said(tmp_path: Pa
     assert done.err.count("taken once") == 2
 
 
+def test_sources_and_targets_are_called_as_each_was_asked(tmp_path: Path) -> None:
+    done = shell("sources", "--targets", "iw,tgl", "--candidates", "heb,msa,en", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert {row["source"] for row in done.json["tgl"]} == {"heb", "msa", "en"}
+    alone = shell("sources", "--targets", "eng,ces", "--json", cwd=tmp_path).json["ces"]
+    assert all(
+        row["source"] == ("eng" if row["lang"] == "eng_Latn" else row["lang"])
+        for row in alone
+        if row["lang"] != "ces_Latn"
+    )
+
+
 def test_the_target_among_the_candidates_is_left_out_and_said(tmp_path: Path) -> None:
     done = shell("sources", "--targets", "tgl", "--candidates", "tgl,eng,ind", "--json", cwd=tmp_path)
     assert done.code == 0

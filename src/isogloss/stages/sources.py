@@ -44,18 +44,19 @@ PACKS = {"sib200": "SIB-200", "nusax": "NusaX", "injongo": "Injongo"}
 
 @dataclass(frozen=True)
 class Answer:
-    """Rankings in the order asked; `asked` is what each tag was called in the question."""
+    """Rankings in the order asked; what each target and each candidate was called in the question, by tag."""
 
     rankings: tuple[Ranking, ...]
-    asked: Mapping[str, str]
+    targets: Mapping[str, str]
+    candidates: Mapping[str, str]
     sampled: bool
 
     def document(self) -> dict[str, list[dict[str, Any]]]:
         """`{target: [{"source", "expected", "low", "high", ...}, ...]}`, best first, in the codes that were asked."""
         return {
-            self.asked[ranking.target]: [
+            self.targets[ranking.target]: [
                 {
-                    "source": self.asked.get(one.source, one.source),
+                    "source": self.candidates.get(one.source, one.source),
                     "expected": one.expected,
                     "low": one.low,
                     "high": one.high,
@@ -113,9 +114,8 @@ def answer(
     if seconds is not None and data is None:
         raise InputError("--budget trains on labelled rows of the candidates and compares on the target's: give --data")
     named = family
-    asked: dict[str, str] = {}
-    wanted = _tags("target", targets, asked, say)
-    chosen = None if candidates is None else _tags("candidate", candidates, asked, say)
+    wanted = _tags("target", targets, {}, say)
+    chosen = None if candidates is None else _tags("candidate", candidates, wanted, say)
     texts: dict[str, Profile] | None = None
     kept: dict[str, list[str]] = {}
     if data is not None:
@@ -126,7 +126,9 @@ def answer(
         kept = {**kept, **_kept(text, say)[0]}
     family = family or ("encoder" if model is not None else None)
     past = None if scores is None else _past(scores, say)
-    rankings = sources.rank(wanted, chosen, task=task, family=family, texts=texts, past=past)
+    rankings = sources.rank(
+        list(wanted), None if chosen is None else list(chosen), task=task, family=family, texts=texts, past=past
+    )
     if model is not None:
         try:
             rankings = _neighbours(rankings, kept, model, text or str(data), say)
@@ -144,22 +146,22 @@ def answer(
             if note not in said:
                 said.add(note)
                 say.note(note)
-    return Answer(tuple(rankings), asked, bool(texts))
+    return Answer(tuple(rankings), wanted, wanted if chosen is None else chosen, bool(texts))
 
 
-def _tags(what: str, codes: Sequence[str], asked: dict[str, str], say: Say) -> list[str]:
-    """Tags of codes, each once; what was assumed is said."""
+def _tags(what: str, codes: Sequence[str], before: Mapping[str, str], say: Say) -> dict[str, str]:
+    """What was asked by its tag, each once; what was assumed is said, unless it was said of the same code `before`."""
     given = [code.strip() for code in codes if code.strip()]
     if not given:
         raise DataError(f"no {what} was named; give codes with commas between, e.g. eng,ind,swh")
-    tags: list[str] = []
     wrong = list(dict.fromkeys(why for code in given if (why := _wrong(code))))
     if wrong:
         raise DataError("; ".join(wrong))
+    tags: dict[str, str] = {}
     for code in given:
         found = lang_table.resolve(code)
-        if asked.get(found.tag) == code and found.tag not in tags:
-            pass  # said of the targets already
+        if before.get(found.tag) == code and found.tag not in tags:
+            pass
         elif found.note:
             say.note(found.note)
         elif not _plainly(code, found.tag):
@@ -167,8 +169,7 @@ def _tags(what: str, codes: Sequence[str], asked: dict[str, str], say: Say) -> l
         if found.tag in tags:
             say.note(f"'{code}' is {found.tag}, which was named already; it is taken once")
             continue
-        tags.append(found.tag)
-        asked.setdefault(found.tag, code)
+        tags[found.tag] = code
     return tags
 
 
