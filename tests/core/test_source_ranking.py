@@ -95,6 +95,30 @@ def test_a_near_relative_beats_a_stranger(target: str, near: str, far: str, fami
     assert order(ranking) == [near, far]
 
 
+def test_to_ngrams_a_relative_in_another_script_is_a_stranger() -> None:
+    (ranking,) = sources.rank(["hin_Deva"], ["urd_Arab", "npi_Deva"], task="classify", family="ngram")
+    nepali, urdu = ranking.candidates
+    assert (nepali.source, urdu.source) == ("npi_Deva", "urd_Arab")
+    assert nepali.chosen and not urdu.chosen and urdu.low < 0
+    ranker = sources.prior().rankers["signs"]
+    found = sources.code_features(["urd_Arab"], ["hin_Deva"])
+    x = np.array([[found[name][0, 0] for name in ranker.names]])
+    stranger = np.array([[sources.STRANGERS.get(name, found[name][0, 0]) for name in ranker.names]])
+    assert (x != stranger).any() and ranker.value(x) == ranker.value(stranger)
+    names = ("script", "kin_close", "genetic", "geographic")
+    x = np.array(
+        [
+            [1, 0.9, 0.2, 0.3],
+            [0, 0.9, 0.2, 0.3],
+            [0.5, 0.8, 0.4, 0.3],
+            [0, math.nan, math.nan, 0.3],
+            [1, math.nan, 0.2, 0.3],
+        ]
+    )
+    wanted = [[1, 0.9, 0.2, 0.3], [0, 0, 1, 0.3], [0.5, 0.4, 0.7, 0.3], [0, 0, 1, 0.3], [1, math.nan, 0.2, 0.3]]
+    np.testing.assert_allclose(sources.within_script(x, names), wanted)
+
+
 def test_a_language_without_any_typology_is_answered_with_wider_intervals() -> None:
     known, unknown = sources.rank(["deu_Latn", "tlh_Latn"], ["fra_Latn"], task="tag")
     width = [one.candidates[0].high - one.candidates[0].low for one in (known, unknown)]
