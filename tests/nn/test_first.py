@@ -27,7 +27,7 @@ def answered(model: Any, whole: bool, *, drops: bool) -> tuple[torch.Tensor, dic
     model.zero_grad()
     with drawing(Draws(1, 2, range(len(TEXTS)), torch.device("cpu")) if drops else None):
         if whole:
-            with first.whole():
+            with first.asking("whole"):
                 out = model(**batch).logits
         else:
             out = model(**batch).logits
@@ -56,7 +56,7 @@ def test_it_does_less(kind: str, tmp_path: Path) -> None:
     encoder.blocks(model)[-1].register_forward_hook(lambda module, args, out: shapes.append(out.shape[1]))
     batch = batch_of(model)
     model(**batch)
-    with first.whole():
+    with first.asking("whole"):
         model(**batch)
     assert shapes == [1, batch["input_ids"].shape[1]]
 
@@ -82,3 +82,24 @@ def test_a_copy_answers_for_itself(tmp_path: Path) -> None:
         for p in encoder.blocks(model)[-1].parameters():
             p.zero_()
         assert torch.equal(other(**batch).logits, before)
+
+
+@pytest.mark.parametrize("kind", first.KINDS)
+def test_who_calls_the_trunk_gets_all_states(kind: str, tmp_path: Path) -> None:
+    model = tiny.load(kind, tmp_path)
+    batch = batch_of(model)
+    assert model.net.base_model(**batch).last_hidden_state.shape[:2] == batch["input_ids"].shape
+
+
+@pytest.mark.parametrize("what", ["first", "whole"])
+def test_a_block_that_is_computed_again_gives_the_same(what: str, tmp_path: Path) -> None:
+    from isogloss.nn.dropout import again
+
+    model = tiny.load("xlm-roberta", tmp_path)
+    block = encoder.blocks(model)[-1]
+    states = torch.randn(2, 5, 16, requires_grad=True)
+    with first.asking(what):
+        out = torch.utils.checkpoint.checkpoint(block, states, None, use_reentrant=False, context_fn=again)
+    assert out.shape[1] == (1 if what == "first" else 5)
+    out.sum().backward()
+    assert states.grad is not None

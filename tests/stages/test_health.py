@@ -34,13 +34,14 @@ def stepped(loss: list[float], units: list[float], norm: float = 1.0) -> Stepped
 # -- the signs --------------------------------------------------------------------------------------------------
 
 
-def examined(losses: list[float], vitals: list[Vitals], chance: float | None = 1.0) -> list[str | None]:
+def examined(losses: list[float], vitals: list[Vitals], chance: float | None = 1.0, n: int = 4) -> list[str | None]:
+    """What is said after five steps of `n` units a language at each loss."""
     health = Health(LANGS, chance)
     health.examine(vitals[0])
     out = []
     for loss, now in zip(losses, vitals[1:], strict=True):
         for _ in range(5):
-            list(health.stepped(stepped([loss, loss], [4, 4])))
+            list(health.stepped(stepped([loss, loss], [n, n])))
         out.append(health.examine(now))
     return out
 
@@ -60,12 +61,42 @@ def test_translations_lost() -> None:
     assert examined([0.3], [Vitals(0.4, 0.02), Vitals(0.4, 0.0)]) == [None]  # it never had them
 
 
-def test_a_loss_that_stays_above_or_comes_back() -> None:
-    same = [Vitals(0.4, None)] * 4
-    assert examined([1.9, 1.2, 1.0], same) == [None] * 3  # one leap is none
-    assert examined([1.0, 1.9, 1.9, 1.9], [*same, same[0]]) == [None, None, None, SAID]
-    assert examined([0.5, 1.0, 1.0, 1.0], [*same, same[0]]) == [None, None, None, SAID]
-    assert examined([2.0, 2.0, 2.0], same, chance=None) == [None] * 3  # the first losses stand for guessing
+def test_a_loss_that_stays_far_above_guessing() -> None:
+    same = [Vitals(0.4, None)] * 5
+    assert examined([1.9, 1.2, 1.0], same[:4], n=32) == [None] * 3  # one leap is none
+    assert examined([1.0, 1.9, 1.9, 1.9], same, n=32) == [None, None, None, SAID]
+    assert examined([1.0, 1.9, 1.9, 1.9], same, n=2) == [None] * 4  # twenty rows a look say little
+    assert examined([2.0, 2.0, 2.0], same[:4], chance=None, n=32) == [None] * 3  # the first losses stand for guessing
+
+
+def test_after_a_fall_what_was_seen_is_forgotten() -> None:
+    health, same = Health(LANGS, 1.0), Vitals(0.4, None)
+    health.examine(same)
+    said = []
+    for loss in [1.0, 1.9, 1.9, 1.9, 1.9, 1.9, 1.0]:
+        for _ in range(5):
+            list(health.stepped(stepped([loss, loss], [32, 32])))
+        said.append(health.examine(same))
+        if said[-1]:
+            health.fell()
+    assert [bool(why) for why in said] == [False, False, False, True, False, False, False]
+
+
+@pytest.mark.parametrize("minority", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize(("batch", "every"), [(8, 10), (32, 1)])
+def test_who_answers_with_the_shares_of_unequal_labels_is_well(minority: float, batch: int, every: int) -> None:
+    """Losses of a model that has learned nothing but how often each label is: noisy, and at guessing for ever."""
+    rng, alarms = np.random.default_rng(3), 0
+    each = -np.log([minority, 1 - minority])
+    chance = float(minority * each[0] + (1 - minority) * each[1])
+    for _ in range(50):
+        health = Health(LANGS, chance)
+        health.examine(Vitals(0.4, None))
+        for step in range(1, 101):
+            losses = np.where(rng.random((2, batch // 2)) < minority, each[0], each[1]).mean(axis=1)
+            list(health.stepped(stepped(losses.tolist(), [batch // 2] * 2)))
+            alarms += step % every == 0 and health.examine(Vitals(0.4, None)) is not None
+    assert alarms == 0
 
 
 def test_spikes_are_of_a_language() -> None:
@@ -94,9 +125,9 @@ def test_few_alarms_for_spikes_of_chance() -> None:
 
 
 def test_the_loss_of_guessing() -> None:
-    assert chance_loss(["a", "a", "b", None], np.ones(4)) == pytest.approx(-(2 / 3 * np.log(2 / 3) + np.log(1 / 3) / 3))
-    assert chance_loss(["a", "b"], np.array([1.0, 0.0])) == 0
-    assert chance_loss([None], np.ones(1)) is None
+    assert chance_loss(["a", "a", "b", None]) == pytest.approx(-(2 / 3 * np.log(2 / 3) + np.log(1 / 3) / 3))
+    assert chance_loss(["a", "a"]) == 0
+    assert chance_loss([None]) is None
 
 
 # -- real runs --------------------------------------------------------------------------------------------------
@@ -111,7 +142,7 @@ def run(at: Path, lr: float, seed: int, **train: Any) -> tuple[Any, list[str]]:
 
 
 def test_a_rate_that_is_far_too_high_begins_again(tmp_path: Path) -> None:
-    done, said = run(tmp_path, 0.05, 1)
+    done, said = run(tmp_path, 0.05, 2)
     falls = tiny.events(done, "collapse")
     assert falls and falls[0]["step"] <= 0.2 * 60
     assert any("begun again at 0.25 of train.lr (try 1 of 3)" in line for line in said)

@@ -40,6 +40,7 @@ class Ledger:
         self.counts: dict[str, float] = {}
         self.by_lang: dict[str, dict[str, float]] = {}
         self.peak: dict[str, int] = {}
+        self.tried = 0.0  # operations of tries of this sitting that came to nothing
 
     @contextlib.contextmanager
     def during(self, phase: str) -> Iterator[None]:

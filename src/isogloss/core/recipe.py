@@ -268,7 +268,7 @@ class Train(Section):
     optimizer: Literal["adamw", "adafactor", "sgd"] = Field(
         "adamw",
         description="adamw remembers 8 bytes a trained weight, adafactor next to nothing (its lr is relative to a "
-        "weight's size: 1e-3 or so), sgd nothing",
+        "weight's size, 1e-3 or so, and it needs the whole vocabulary), sgd nothing",
     )
     in_backward: bool = Field(
         False,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from isogloss.nn.first import whole
+from isogloss.nn import first
 
 
 class _Caught(Exception):
@@ -34,7 +34,7 @@ def states_at(
     last = k == len(blocks)
     handle = blocks[-1].register_forward_hook(leaving) if last else blocks[k].register_forward_pre_hook(entering)
     try:
-        with whole():
+        with first.asking("whole"):
             model(**inputs)
     except _Caught as caught:
         return caught.states

@@ -98,17 +98,20 @@ def drawing(draws: Draws | None) -> Iterator[None]:
 
 def again() -> tuple[Any, Any]:
     """For `torch.utils.checkpoint`: contexts of a block's forward and of its repetition, which meets the same numbers."""
-    draws = _draws.get()
+    from isogloss.nn import first
+
+    draws, asked = _draws.get(), first.asked()
     before = dict(draws.calls) if draws is not None else {}
 
     @contextlib.contextmanager
     def repeated() -> Iterator[None]:
         if draws is None:
-            yield
+            with first.asking(asked):
+                yield
             return
         after, draws.calls = draws.calls, dict(before)
         try:
-            with drawing(draws):
+            with drawing(draws), first.asking(asked):
                 yield
         finally:
             draws.calls = after

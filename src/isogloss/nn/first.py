@@ -17,17 +17,23 @@ from torch import nn
 # Encoders whose blocks are those of BERT, and whose heads read the first token.
 KINDS = ("bert", "roberta", "camembert", "xlm-roberta", "electra")
 
-_whole: ContextVar[bool] = ContextVar("whole", default=False)
+# What the last block gives: "first" of the token that a head reads, "whole" of all; unsaid is whole.
+_asked: ContextVar[str] = ContextVar("asked", default="")
 
 
 @contextlib.contextmanager
-def whole() -> Iterator[None]:
-    """Within, the last block gives the states of all tokens."""
-    token = _whole.set(True)
+def asking(what: str) -> Iterator[None]:
+    """Within, last blocks give "first" or "whole"; who asked for "whole" outside is not overruled."""
+    token = _asked.set("whole" if _asked.get() == "whole" else what)
     try:
         yield
     finally:
-        _whole.reset(token)
+        _asked.reset(token)
+
+
+def asked() -> str:
+    """What is asked for here; a block that is computed again must be asked for the same."""
+    return _asked.get()
 
 
 class _First:
@@ -38,7 +44,7 @@ class _First:
     ) -> Any:
         own = self.attention.self  # type: ignore[attr-defined]
         kernel = own.config._attn_implementation
-        if _whole.get() or kernel == "eager":
+        if _asked.get() != "first" or kernel == "eager":
             return super().forward(hidden_states, attention_mask, *args, **kwargs)  # type: ignore[misc]
         first_B1D = hidden_states[:, :1]
         query, key, value = (
@@ -58,7 +64,9 @@ class _First:
 
 
 def only(block: nn.Module, kind: str) -> None:
-    """Let the last block of a model of type `kind` answer `(B, 1, D)`; other kinds stay as they are.
+    """Let the last block of a model of type `kind` answer `(B, 1, D)` where that is asked; other kinds stay as they are.
+
+    Who calls the trunk itself, as methods may, gets all states as ever.
 
     The block's class changes and not its attributes, so that copies, hooks and checkpointing go on as before.
     """

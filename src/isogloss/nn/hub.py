@@ -157,6 +157,16 @@ def fingerprint(folder: Path) -> dict[str, str]:
     return {path.name: files.digest(path) for pattern in PATTERNS for path in sorted(folder.glob(pattern))}
 
 
+# What a tokenizer is read from, in whichever form it is kept.
+TOKENIZER_FILES = ("tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json")
+
+
+def tokenizer_print(folder: Path) -> str:
+    """A digest of the files of a folder's tokenizer."""
+    found = sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
+    return files.digest_of({path.name: files.digest(path) for path in found})
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers' own progress bars and reports off the screen, which belongs to the CLI."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from isogloss.nn import first
 from isogloss.nn.pooling import pooled
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class TextModel(nn.Module):
         if self.below is not None and not self.below.inside:
             return self.below(self, inputs)
         if self.pooling is None:
-            return self.net(**inputs)
+            with first.asking("first"):
+                return self.net(**inputs)
         states_BTD = self.net(**inputs).last_hidden_state
         return nn.functional.normalize(pooled(states_BTD, inputs["attention_mask"], self.pooling), dim=-1)
 

@@ -24,6 +24,8 @@ def pooled(states_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str = "mean") -
     `mean_sqrt_len_tokens` (the sum over the root of the length); `weightedmean` (token i counts i times).
     Raises ValueError for another name. A text without tokens has the vector zero.
     """
+    if states_BTD.shape[:2] != mask_BT.shape:
+        raise ValueError(f"states {tuple(states_BTD.shape)} are not those of a mask {tuple(mask_BT.shape)}")
     states = states_BTD.float()
     mask = mask_BT.to(states.dtype).unsqueeze(-1)
     if how == "mean":

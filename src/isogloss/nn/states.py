@@ -33,6 +33,7 @@ from isogloss.nn.flops import Operations, apart
 from isogloss.nn.model import TextModel
 
 RECORD = struct.Struct("<16sQHHI")  # digest, offset, tokens, kind, crc32
+FORM = 2  # of what is written; kept states of another form are not read
 KINDS = (torch.float16, torch.bfloat16)
 MOST_WRITERS = 64
 # Above this a state is kept in bf16, which reaches as far as fp32.
@@ -58,7 +59,9 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._left = n_bytes - _size_of(folder.parent)
-            for path in sorted(folder.glob("*.bin"), key=lambda p: int(p.stem)):
+            os.utime(folder)  # used now: make_room removes the longest unused
+            ours = [path for path in folder.glob("*.bin") if path.stem.isdigit()]
+            for path in sorted(ours, key=lambda p: int(p.stem)):
                 self._read(path)
             self._open()
         except OSError as error:
@@ -115,7 +118,7 @@ class Store:
             raw = os.pread(self._data[number], 2 * self.width * n_tokens, offset)
         except OSError:
             raw = b""
-        if len(raw) != 2 * self.width * n_tokens or zlib.crc32(raw) != crc:
+        if len(raw) != 2 * self.width * n_tokens or _check(digest, n_tokens, kind, raw) != crc:
             del self._where[digest]
             if not any("damaged" in sentence for sentence in self.said):
                 self.said.append(f"kept states in {self.folder} are damaged; those rows are computed again")
@@ -131,7 +134,8 @@ class Store:
             self._stop("the bound of train.states_gb is reached: states of the remaining rows are computed each time")
             return
         raw = states.contiguous().view(torch.int16).numpy().tobytes()
-        kind, crc = KINDS.index(states.dtype), zlib.crc32(raw)
+        kind = KINDS.index(states.dtype)
+        crc = _check(digest, len(states), kind, raw)
         try:
             written = os.pwrite(self._own, raw, self._size)
             if written != n_bytes:
@@ -171,6 +175,11 @@ class Store:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _check(digest: bytes, n_tokens: int, kind: int, raw: bytes) -> int:
+    """A check sum of the states and of what the index says of them."""
+    return zlib.crc32(raw, zlib.crc32(struct.pack("<16sHH", digest, n_tokens, kind)))
 
 
 def _size_of(folder: Path) -> int:
@@ -321,7 +330,16 @@ def key_of(model: TextModel, family: Any, k: int, facts: Mapping[str, Any]) -> s
     hasher = hashlib.blake2b(digest_size=16)
     settings = {key: value for key, value in model.net.config.to_dict().items() if "label" not in key}
     kernel = getattr(model.net.config, "_attn_implementation", "")
-    said = [k, settings, kernel, torch.__version__, transformers.__version__, dict(facts), type(model.net).__name__]
+    said = [
+        FORM,
+        k,
+        settings,
+        kernel,
+        torch.__version__,
+        transformers.__version__,
+        dict(facts),
+        type(model.net).__name__,
+    ]
     hasher.update(repr(said).encode())
     for module in (*family.embeddings(model), *family.blocks(model)[:k]):
         for name, inner in module.named_modules():

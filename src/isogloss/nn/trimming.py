@@ -145,15 +145,19 @@ def restore(net: Any, folder: Path) -> None:
     if own is None:
         return
     name = next(name for name, p in net.named_parameters() if p is own.weight)
+    found = False
     for path in sorted(folder.glob("*.safetensors")):
         parts = stored(path)
         if name not in parts:
             continue
+        found = True
         whole = {**parts, name: replace(parts[name], shape=own.table.shape, dtype="F32")}
         temporary = path.with_suffix(".whole")
         content = partial(_content, own, name, parts)
         write_stored(temporary, whole, content, metadata={"format": "pt"})
         temporary.replace(path)
+    if not found:  # a cut table under the whole vocabulary's size must not be taken for a model
+        raise AssertionError(f"no file in {folder} has the tensor {name}")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         value = json.loads(index.read_text(encoding="utf-8"))

@@ -52,6 +52,10 @@ def spent(recipe: Recipe, run: Run) -> Spent | None:
     if not path.is_file():
         return None
     document = files.read_json(path)
+    price = recipe.budget.price_per_hour
+    if price is not None:  # the recipe's now: it may have been given after the training
+        money = document["total_seconds"] / 3600 * price
+        document |= {"money": money, "currency": recipe.budget.currency, "price_per_hour": price}
     units, head = _units(document), recipe.headline
     paired = files.read_parquet(run.path("paired.parquet")).filter(pl.col("by") == "lang", pl.col("metric") == head)
     over = next((name for name in BEFORE if name in set(paired["other"])), "")

@@ -81,7 +81,14 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
 
 def what_is_read(recipe: Recipe, run: Run) -> dict[str, Any]:
     """What a training is made from, as its stamp has it."""
-    reads = {**recipe.sections("task", "model", "train", "budget", "seed"), "corpus": run.key("prepare")}
+    reads = {**recipe.sections("task", "model", "train", "seed"), "corpus": run.key("prepare")}
+    # a price, watts and the room for kept states change what is told of a training, not the training
+    budget, stop = recipe.budget, recipe.train.stop
+    reads["budget"] = {"seconds": budget.seconds}
+    if stop is not None and stop.gain is not None:  # unless it ends by what was spent
+        own = {"money": {"price_per_hour": budget.price_per_hour}, "kilojoule": {"watts": budget.watts}}
+        reads["budget"] |= own.get(stop.per, {})
+    reads["train"] = {key: value for key, value in reads["train"].items() if key != "states_gb"}
     if recipe.loops:
         from isogloss.stages.training import setup
 

@@ -53,7 +53,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "distilbert": Architecture("distilbert.transformer.layer", ("distilbert.embeddings",)),
     "deberta-v2": Architecture(
         "deberta.encoder.layer",
-        ("deberta.embeddings", "deberta.encoder.rel_embeddings", "deberta.encoder.LayerNorm"), paired=True,
+        # the convolution, where there is one, acts between the first two blocks
+        ("deberta.embeddings", "deberta.encoder.rel_embeddings", "deberta.encoder.LayerNorm", "deberta.encoder.conv"),
+        paired=True,
     ),
     "modernbert": Architecture("model.layers", ("model.embeddings",)),
 }  # fmt: skip
@@ -141,7 +143,7 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
     if not start.embeds:
         _first_only(net)
     made = TextModel(net, tokenizer, start.labels, _positions(config, tokenizer), facts, pooling)
-    made.reread = partial(_tokenizer, folder) if folder is not None else None
+    made.reread = partial(_again, folder, hub.tokenizer_print(folder)) if folder is not None else None
     return made
 
 
@@ -250,6 +252,18 @@ def _tokenizer(folder: Path) -> Any:
     except Exception as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"the tokenizer of {folder} cannot be read: {said[:200]}") from None
+
+
+def _again(folder: Path, before: str) -> Any:
+    """The tokenizer of a folder once more. Raises InputError when it is not the one that was read first."""
+    from isogloss.nn import hub
+
+    if hub.tokenizer_print(folder) != before:
+        raise InputError(
+            f"the tokenizer in {folder} has changed since this training began: its model cannot be written with another; "
+            "put the files back and repeat the command"
+        )
+    return _tokenizer(folder)
 
 
 def _net(

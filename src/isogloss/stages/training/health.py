@@ -5,7 +5,7 @@ the text, and the loss is back at that of guessing (15 of 137 runs of XLM-R larg
 Three signs, each against how the same training began:
 
 - the answers to a fixed set of train texts lie less than `FLAT` of their first spread apart, at the loss of guessing;
-- the mean loss stays above `WILD` times that of guessing and of the beginning, or at guessing after it was well below;
+- the mean loss stays above `WILD` times that of guessing and of the beginning, at several looks in a row;
 - translations, which lay together, no longer do (alignment below `LOST_ALIGNMENT` of the first).
 
 The limits were set on isogloss/mini and an encoder from scratch at rates from 2e-5 to 0.1 (docs/log.md): in the healthy
@@ -27,8 +27,10 @@ from isogloss.nn.trainee import Stepped
 # Shares of the run after which it is examined, before the evaluations go on with it.
 EARLY = (0.04, 0.08, 0.12, 0.16, 0.19)
 FLAT, LOST_ALIGNMENT, ALIGNED = 0.05, 0.1, 0.05
-NEAR_CHANCE, WILD, LEARNED = 0.9, 1.5, 0.8
-# A loss that is wild, or back at guessing, counts when it is so at this many looks in a row: one leap is often made up.
+NEAR_CHANCE = 0.9
+# (times the loss of guessing, units that the looks must have seen: few say little where labels are unequal)
+WILD = ((1.5, 256.0), (3.0, 48.0))
+# A loss that is wild counts when it is so at this many looks in a row: one leap is often made up.
 IN_A_ROW = 3
 # A step's loss of a language is a spike this many deviations above its running mean, and this many times that mean.
 DEVIATIONS, TIMES, KNOWN = 8.0, 1.5, 30.0
@@ -57,6 +59,9 @@ class Spike:
     mean: float
 
 
+PLAIN = ("_begun", "_wild", "_sum", "_units", "_norms", "looks")
+
+
 @dataclass
 class Health:
     """`chance` is the loss of guessing, in nats a unit; None where it is not known, which the first losses stand for."""
@@ -67,8 +72,7 @@ class Health:
     n_nonfinite: Counter[str] = field(default_factory=Counter)
     n_spikes: Counter[str] = field(default_factory=Counter)
     _begun: float | None = None
-    _lowest: float = math.inf
-    _wild: int = 0
+    _wild: list[list[float]] = field(default_factory=lambda: [[0, 0.0] for _ in WILD])
     _sum: float = 0.0
     _units: float = 0.0
     _mean: np.ndarray = field(init=False)
@@ -131,7 +135,7 @@ class Health:
             return None
         if self._units == 0 or self._begun is None:
             return None
-        loss = self._sum / self._units
+        loss, n = self._sum / self._units, self._units
         self._sum = self._units = 0.0
         chance = self._begun if self.chance is None else self.chance
         spread = vitals.spread / self.first.spread if self.first.spread else 1.0
@@ -146,15 +150,18 @@ class Health:
                 f"translations no longer lie together (alignment {vitals.alignment:.3f}, at the start {aligned:.3f}): "
                 "what it knew of other languages is gone"
             )
-        back = self._lowest < LEARNED * chance and loss > 0.97 * chance
-        wild = loss > WILD * max(chance, self._begun)
-        self._lowest = min(self._lowest, loss)
-        self._wild = self._wild + 1 if back or wild or not math.isfinite(vitals.spread) else 0
-        if self._wild >= IN_A_ROW:
-            return (
-                f"its loss, {loss:.2f}, stays {'at' if back and not wild else 'above'} that of guessing ({chance:.2f})"
-            )
+        for i, (times, _) in enumerate(WILD):
+            wild = loss > times * max(chance, self._begun) or not math.isfinite(vitals.spread)
+            looks, units = self._wild[i]
+            self._wild[i] = [looks + 1, units + n] if wild else [0, 0.0]
+        if any(looks >= IN_A_ROW and units >= WILD[i][1] for i, (looks, units) in enumerate(self._wild)):
+            return f"its loss, {loss:.2f}, stays above that of guessing ({chance:.2f})"
         return None
+
+    def fell(self) -> None:
+        """The model is put back to what it was: what was seen of the losses since is forgotten."""
+        self._sum = self._units = 0.0
+        self._wild = [[0, 0.0] for _ in WILD]
 
     # -- the state ----------------------------------------------------------------------------------------------
 
@@ -162,31 +169,29 @@ class Health:
         """What a resume needs, as JSON."""
         first = None if self.first is None else [self.first.spread, self.first.alignment]
         arrays = {name: getattr(self, name).tolist() for name in ("_mean", "_square", "_known")}
-        lowest = None if math.isinf(self._lowest) else self._lowest
-        plain = {name: getattr(self, name) for name in ("_begun", "_wild", "_sum", "_units", "_norms", "looks")}
+        plain = {name: getattr(self, name) for name in PLAIN}
         counts = {"n_nonfinite": dict(self.n_nonfinite), "n_spikes": dict(self.n_spikes)}
-        return {"first": first, "_lowest": lowest, **arrays, **plain, **counts}
+        return {"first": first, **arrays, **plain, **counts}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.first = None if state["first"] is None else Vitals(*state["first"])
-        self._lowest = math.inf if state["_lowest"] is None else state["_lowest"]
         for name in ("_mean", "_square", "_known"):
             setattr(self, name, np.array(state[name], float))
-        for name in ("_begun", "_wild", "_sum", "_units", "_norms", "looks"):
+        for name in PLAIN:
             setattr(self, name, state[name])
         self.n_nonfinite, self.n_spikes = Counter(state["n_nonfinite"]), Counter(state["n_spikes"])
 
 
-def chance_loss(labels: Sequence[str | None], weights: np.ndarray) -> float | None:
+def chance_loss(labels: Sequence[str | None]) -> float | None:
     """The loss of who always answers with the shares of the labels, in nats a row; None without labels.
 
-    >>> round(chance_loss(["a", "b"], np.ones(2)), 3)
+    Rows count alike, whatever their weights in training: the losses beside it do so, too.
+
+    >>> round(chance_loss(["a", "b"]), 3)
     0.693
     """
-    known = [i for i, label in enumerate(labels) if label is not None]
-    if not known:
+    counts = np.array(list(Counter(label for label in labels if label is not None).values()), float)
+    if not len(counts):
         return None
-    _, code = np.unique(np.array([labels[i] for i in known], dtype=object).astype(str), return_inverse=True)
-    shares = np.bincount(code, weights=weights[known])
-    shares = shares[shares > 0] / shares.sum()
+    shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())

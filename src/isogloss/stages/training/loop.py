@@ -82,6 +82,7 @@ def learn(
                 plan_, step, ended = _steps(job, store, budget, ledger, run, log, say)
                 break
             except _Collapsed as fall:
+                ledger.tried += _operations(job)
                 _begin_again(run, store, world, fall, say)
     with ledger.during("saving"):
         made, facts = _finish(recipe, run, job, store, plan_, step, ended, budget, log, say)
@@ -142,6 +143,7 @@ def _steps(
             why = job.examine()
         if why:
             _fall(job, store, step, why, log, say)
+            lost = 0
         reserve.stepped(time.monotonic() - started)
         say.progress("training", step, plan_.steps, "steps")
         log.event("step", step=step, lr=rate, loss=seen.last_loss(done), norm=done.norm, seconds=budget.spent)
@@ -150,6 +152,7 @@ def _steps(
 
         # An evaluation: dev decides what is best, whether every language held, and whether to go on.
         started = time.monotonic()
+        _written(job, ledger)  # operations and joules as of now
         with ledger.during("evaluating"):
             spent = world.same(ledger.spent(spec.stop.per)) if spec.stop and spec.stop.gain else None
             judged = watch.judge(step, trainee.answer(job.dev_encoded), spent)
@@ -193,10 +196,15 @@ def call(recipe: Recipe, message: Any) -> Any:
     return heard
 
 
+def _operations(job: Job) -> float:
+    """Floating-point operations of all processes in this try."""
+    work = [job.trainee.operations, *([job.below.operations] if job.below is not None else [])]
+    return float(sum(each.total for each in work) * job.trainee.world.size)
+
+
 def _written(job: Job, ledger: Ledger) -> dict[str, Any]:
     """The ledger, kept on disk, with the operations and the most memory so far."""
-    work = [job.trainee.operations, *([job.below.operations] if job.below is not None else [])]
-    ledger.counts["flops"] = sum(each.total for each in work) * job.trainee.world.size
+    ledger.counts["flops"] = ledger.tried + _operations(job)
     ledger.peak = memory.peak()
     return ledger.write()
 
@@ -214,7 +222,8 @@ def _store(recipe: Recipe, run: Run, reads: Mapping[str, Any], world: World, *, 
             for path in (folder, *map(run.path, made)):
                 files.remove(path) if path.exists() else None
         begun = run.path("train.json").is_file() or any(folder.glob("step-*"))
-        before = files.read_json(note) if begun and note.is_file() else plain  # nothing begun, nothing to lose
+        # nothing begun, nothing to lose; what began without a note is of something unknown
+        before = (files.read_json(note) if note.is_file() else {}) if begun else plain
         if before != plain:
             raise run.stale("train", run.changes(before, plain))
         files.write_json(note, plain)
@@ -391,6 +400,7 @@ def _fall(job: Job, store: Checkpoints, step: int, why: str, log: Log, say: Say)
     if watch.best_step is None:
         raise _Collapsed(step, why, watch.n_collapsed)
     job.trainee.restore(*_weights_of(store.read(watch.best_step)))
+    job.health.fell()
     watch.n_collapsed += 1
     say.note(f"the model collapsed at step {step}: {why}; back to step {watch.best_step} at a quarter of the rate")
 
@@ -404,7 +414,7 @@ def _begin_again(run: Run, store: Checkpoints, world: World, fall: _Collapsed, s
         f"(try {n} of {RETRIES})"
     )
     if world.first:
-        store.clear()
+        store.retain(set())
         files.write_json(run.path("train.json"), {"collapsed": n})
     world.wait()
 

@@ -96,8 +96,13 @@ def prepare(
     if world.first:
         world.wait()
     skeleton.max_length = length = min(skeleton.max_length, task.knobs.get("max_length", skeleton.max_length))
-    trims = spec.trim and recipe.family.part.constant("TRIMS", False) and skeleton.facts["start"] != "scratch"
-    skeleton.noted = np.zeros(len(skeleton.tokenizer), bool) if trims else None
+    trims = (
+        spec.trim
+        and spec.optimizer != "adafactor"
+        and recipe.family.part.constant("TRIMS", False)
+        and skeleton.facts["start"] != "scratch"
+    )
+    skeleton.noted = np.zeros(max(skeleton.tokenizer.get_vocab().values()) + 1, bool) if trims else None
     encoded, dev_encoded = task("encode", skeleton, rows, labels), task("encode", skeleton, dev, labels)
     _say_cut(rows["lang"].to_list(), encoded, say, log)
     kept = _kept(recipe, run, skeleton, rows) if trims else None
@@ -145,7 +150,7 @@ def prepare(
         Seen(langs, n_rows),
         spec,
         _tokens_per_word(rows, encoded),
-        Health(langs, chance_loss(rows["label"].to_list(), weights) if labels else None),
+        Health(langs, chance_loss(rows["label"].to_list()) if labels else None),
         pulse,
         model.below,
     )
