@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 FLOAT = 4
@@ -29,6 +30,33 @@ def available() -> int | None:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return None
+
+
+def resident(peak: bool = False) -> int | None:
+    """Bytes of memory that this process holds now, or has held at most; None where the system does not tell."""
+    name = "VmHWM" if peak else "VmRSS"
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+    except (OSError, StopIteration, ValueError):
+        pass  # no Linux
+    if not peak:
+        return None
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def peak(device: str) -> int | None:
+    """Bytes that training has held at most: of the device where it is an accelerator, else of this process."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_reserved())
+    return resident(peak=True)
 
 
 def sentence(n_all: int, n_trained: int) -> str:

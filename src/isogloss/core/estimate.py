@@ -1,0 +1,457 @@
+"""What a training will take: memory, operations and seconds, from the architecture and the method alone. No torch.
+
+Pure functions of an `Architecture`, a `Method` and a `Work`. The arithmetic is in docs/estimates.md. What a machine does
+with the operations of a step, `Rates`, was measured (`isogloss doctor --measure`) or is assumed, and says which.
+
+Sources: Korthikanti et al. 2022 (activations), Rajbhandari et al. 2020 (ZeRO: 2 + 2 + 12 bytes a parameter, and shards),
+Hu et al. 2022 (LoRA), Dettmers et al. 2023 (QLoRA: 4 bits and 0.127 for the scales), Houlsby et al. 2019 and Pfeiffer et
+al. 2021 (adapters), Lv et al. 2023 (LOMO).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from isogloss.core.architecture import Architecture, Stack
+
+Precision = Literal["fp32", "autocast", "bf16", "half"]
+Optimizer = Literal["adamw", "adamw8bit", "adafactor", "sgd"]
+
+# Bytes of a trained weight, of its gradient, of its copy in single precision, and of a number among the states.
+PRECISIONS: Mapping[str, tuple[float, float, float, float]] = {
+    "fp32": (4, 4, 0, 4),
+    "autocast": (4, 4, 0, 2),  # weights stay in single precision; products and states are in half
+    "bf16": (2, 2, 4, 2),  # the usual mixed precision of large models, with a copy in single precision
+    "half": (2, 2, 0, 2),  # nothing in single precision
+}
+# Bytes that the optimizer keeps of a trained weight; Adafactor keeps a row and a column of a matrix, which is next to nothing.
+OPTIMIZERS: Mapping[str, float] = {"adamw": 8, "adamw8bit": 2.06, "adafactor": 0.02, "sgd": 0}
+# Adapters come and go beside every matrix: what temporary memory adds is so many times as much, measured (docs/log.md).
+ADAPTED = 1.15
+# Bytes of a weight that is not trained: NF4 with scales that are quantised too takes 4 + 8/64 + 32/(64 * 256) bits.
+HELD: Mapping[str, float] = {"fp32": 4, "bf16": 2, "nf4": (4 + 8 / 64 + 32 / (64 * 256)) / 8}
+# How often what a matrix gives is read and written for an adapter beside it: fitted on steps of four shapes (docs/log.md).
+BESIDE = 2.5
+# A bottleneck adapter is as wide as the states over this (Pfeiffer et al. 2021).
+REDUCTION = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What of a model is trained, and how it is held.
+
+    `frozen_blocks` counts from the lowest; `frozen_table`: the pieces and all that lies below the blocks. With a `rank`
+    the matrices of the other blocks stay and adapters of that rank learn; with `bottleneck` two small matrices a block.
+    `held`: how what is not trained is kept. `fused`: a gradient is applied as soon as it is there and not kept.
+    `rows`: pieces that are in training where the vocabulary was trimmed. `cached`: what frozen blocks give is read from
+    a cache, not computed.
+    """
+
+    name: str
+    frozen_blocks: int = 0
+    frozen_table: bool = False
+    rank: int = 0
+    targets: tuple[str, ...] = ()
+    bottleneck: bool = False
+    held: Literal["fp32", "bf16", "nf4"] = "fp32"
+    precision: Precision = "fp32"
+    optimizer: Optimizer = "adamw"
+    fused: bool = False
+    checkpointing: bool = False
+    rows: int | None = None
+    cached: bool = False
+
+    @property
+    def small(self) -> bool:
+        """Whether only what is added to the blocks is trained of them."""
+        return bool(self.rank) or self.bottleneck
+
+
+NAMES = ("full", "freeze", "lora", "qlora", "adapters", "lomo")
+
+
+def preset(name: str, arch: Architecture, *, accelerator: bool, large: bool = False) -> Method:
+    """A method as people mean it. On an accelerator in half precision, elsewhere in single precision.
+
+    `large`: a model that is held in half precision with a copy in single precision, as those of billions are; smaller
+    ones are trained by autocast. `freeze` leaves the embeddings and the lower two thirds of the blocks.
+    """
+    half: Precision = "bf16" if large else "autocast"
+    precision: Precision = half if accelerator else "fp32"
+    held: Literal["fp32", "bf16"] = "bf16" if accelerator and large else "fp32"
+    lowest = arch.stacks[0].layers
+    made = {
+        "full": Method("full", precision=precision),
+        "freeze": Method("freeze", 2 * lowest // 3, True, precision=precision, held=held),
+        "lora": Method("lora", 0, True, rank=8, precision=precision, held=held),
+        "qlora": Method("qlora", 0, True, rank=64, held="nf4", precision="half", checkpointing=True),
+        "adapters": Method("adapters", 0, True, bottleneck=True, precision=precision, held=held),
+        "lomo": Method("lomo", precision="half", optimizer="sgd", fused=True, checkpointing=True),
+    }
+    if name in ("qlora", "lomo") and not accelerator:
+        return replace(made[name], precision="fp32")
+    return made[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One optimizer step of one process: rows, the tokens to which they are padded, the parts in which it is taken."""
+
+    rows: int
+    tokens: int
+    parts: int = 1
+    n_labels: int = 2
+    """of a classifier; 0: the model generates, or has no head"""
+
+    @property
+    def part_rows(self) -> int:
+        return -(-self.rows // self.parts)
+
+
+# -- parameters -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Parameters that are treated alike. `largest`: the largest tensor among them; `matrix`: matrices of blocks."""
+
+    name: str
+    n: int
+    trained: bool
+    largest: int
+    matrix: bool = False
+
+
+def pieces(arch: Architecture, method: Method, n_labels: int) -> Iterator[Piece]:
+    """The parameters of a model under a method."""
+    rows = arch.vocab if method.rows is None else min(method.rows, arch.vocab)
+    table = rows * arch.embed_width
+    free = not method.frozen_table and not method.small
+    yield Piece("table", table, free, table)
+    yield Piece("below", arch.below, free, arch.below)
+    for stack, frozen in _frozen(arch, method):
+        matrices = sum(linear.n for linear in stack.linears)
+        largest = max(linear.n for linear in stack.linears)
+        learning = stack.layers - frozen
+        if frozen:
+            yield Piece(f"{stack.name}, frozen", frozen * matrices, False, largest, True)
+            yield Piece(f"{stack.name}, frozen", frozen * stack.others + stack.cuts, False, arch.width)
+        if learning:
+            cuts = 0 if frozen else stack.cuts
+            yield Piece(stack.name, learning * matrices, not method.small, largest, True)
+            yield Piece(stack.name, learning * stack.others + cuts, not method.small, arch.width)
+            added = learning * _added(arch, stack, method)
+            if added:
+                yield Piece("adapters", added, True, arch.width * max(method.rank, arch.width // REDUCTION))
+    generates = not n_labels
+    yield Piece("above", arch.above, not (method.small and generates), arch.width)
+    if arch.n_output and generates:
+        yield Piece("output", rows * arch.width, not method.small, rows * arch.width)
+    head = arch.head(n_labels)
+    if head:
+        yield Piece("head", head, True, arch.width**2)
+
+
+def _frozen(arch: Architecture, method: Method) -> Iterator[tuple[Stack, int]]:
+    """Each stack, and how many of its blocks are frozen: the lowest of the whole model."""
+    left = method.frozen_blocks
+    for stack in arch.stacks:
+        frozen = min(left, stack.layers)
+        left -= frozen
+        yield stack, frozen
+
+
+def _added(arch: Architecture, stack: Stack, method: Method) -> int:
+    """Parameters that a method adds to a block."""
+    if method.rank:
+        chosen = [linear for linear in stack.linears if not method.targets or linear.name in method.targets]
+        return sum(method.rank * (linear.n_in + linear.n_out) for linear in chosen)
+    if method.bottleneck:
+        narrow = max(1, arch.width // REDUCTION)
+        return 2 * arch.width * narrow + narrow + arch.width
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many parameters there are in training, and how many of them learn."""
+
+    n: int
+    n_trained: int
+
+    @property
+    def share(self) -> float:
+        return self.n_trained / self.n
+
+
+def trainable(arch: Architecture, method: Method, n_labels: int = 2) -> Share:
+    """What is trained, of all.
+
+    >>> from isogloss.core.architecture import of
+    >>> xlmr = of({"model_type": "xlm-roberta", "vocab_size": 250002, "hidden_size": 768, "num_hidden_layers": 12,
+    ...     "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 514, "type_vocab_size": 1})
+    >>> print(f"{trainable(xlmr, Method('lora', 0, True, rank=8)).share:.2%}")
+    0.69%
+    """
+    found = list(pieces(arch, method, n_labels))
+    return Share(sum(piece.n for piece in found), sum(piece.n for piece in found if piece.trained))
+
+
+# -- memory -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What memory takes beside the numbers themselves, on the device that trains.
+
+    `base`: bytes of the process with its libraries, or of the driver; `slack`: what temporary and freed memory adds to
+    the states that are kept, as a factor; `hole`: a freed table of gradients is not found again by the allocator.
+    """
+
+    kind: str
+    base: float
+    slack: float
+    hole: bool
+    source: str
+
+
+# Measured on Linux with glibc (docs/log.md): Python with torch, transformers and polars, after the first step.
+CPU = Room("cpu", 470e6, 1.3, True, "measured on a machine with two cores")
+# The driver's context, and blocks that the allocator holds: assumed.
+CUDA = Room("cuda", 0.8e9, 1.1, False, "assumed")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes on one device at the worst moment, by what they are for."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    other: float
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.other
+
+    def document(self) -> dict[str, int]:
+        """As plain JSON, bytes."""
+        return {**{each.name: round(getattr(self, each.name)) for each in fields(self)}, "total": round(self.total)}
+
+
+def memory(arch: Architecture, method: Method, work: Work, room: Room = CPU, devices: int = 1) -> Memory:
+    """Bytes that training takes at its peak, on each of `devices`; more than one hold shards (ZeRO, stage 3)."""
+    weight, gradient, copy, number = PRECISIONS[method.precision]
+    held, state = HELD[method.held], OPTIMIZERS[method.optimizer]
+    weights = gradients = optimizer = other = 0.0
+    largest = block = 0.0
+    for piece in pieces(arch, method, work.n_labels):
+        if piece.trained:
+            weights += piece.n * weight
+            gradients += piece.n * gradient
+            optimizer += piece.n * (copy + state)
+            largest = max(largest, piece.largest * gradient)
+        else:
+            weights += piece.n * (held if piece.matrix or held > 2 else 2)
+        if piece.matrix:
+            block = max(block, piece.largest)
+    if method.fused:
+        gradients = largest
+    kept = states(arch, method, work) * number * (room.slack * ADAPTED if method.rank else room.slack)
+    # half precision by autocast: a copy of the matrices of blocks for the time of a step
+    other += sum(p.n for p in pieces(arch, method, work.n_labels) if p.matrix) * (2.0 if method.precision == "autocast" else 0)
+    if method.held == "nf4":
+        other += block * 2  # one matrix at a time is unpacked
+    if devices > 1:
+        gathered = 2 * max(stack.n_block for stack in arch.stacks) * weight  # the block at work, and the next one
+        weights, optimizer = weights / devices, optimizer / devices
+        gradients = gradients / devices if not method.fused else gradients
+        other += gathered
+    else:
+        other += hole(arch, method, work.n_labels, room)
+    return Memory(weights, gradients, optimizer, kept, other + room.base)
+
+
+def hole(arch: Architecture, method: Method, n_labels: int, room: Room) -> float:
+    """Bytes of a table of gradients that is freed and, under this allocator, not found again by the next one."""
+    if not room.hole or method.fused or method.small or method.frozen_table:
+        return 0.0
+    return next(pieces(arch, method, n_labels)).n * PRECISIONS[method.precision][1]
+
+
+def states(arch: Architecture, method: Method, work: Work) -> float:
+    """Numbers that the forward pass keeps for the backward pass at the worst moment: of one part of a step."""
+    tokens = work.part_rows * work.tokens
+    total, largest = 0.0, 0.0
+    for stack, frozen in _frozen(arch, method):
+        each = block_states(arch, stack, work.tokens, method)
+        learning = stack.layers - frozen
+        largest = max(largest, each)
+        total += learning * (arch.width if method.checkpointing else each)
+    total += largest if method.checkpointing or not total else 0.0  # one block is computed anew, or runs without a trace
+    total += 3 * arch.width
+    if not work.n_labels:
+        total += 3 * arch.vocab  # logits, in single precision for the loss, and their gradient
+    return total * tokens
+
+
+def block_states(arch: Architecture, stack: Stack, tokens: int, method: Method) -> float:
+    """Numbers that one trained block keeps of each token.
+
+    Of a block of BERT without dropout: 2 D that enter norms, D into attention, 3 D queries, keys and values, D out of
+    attention, D into the feed-forward layers, 4 D before and 4 D after their function: 16 D, which in half precision is
+    the 32 of Korthikanti et al.; masks of dropout add 2 D, here as wide as the states (theirs: a byte each, 34 in all).
+    """
+    inner, kv = arch.heads * arch.head_width, arch.kv_heads * arch.head_width
+    fused = any(linear.name == "qkv" for linear in stack.linears)
+    turned = arch.model_type == "modernbert" or arch.kind == "decoder"
+    qkv = inner + 2 * kv + (inner + kv if fused and turned else 0)  # turned queries and keys lie beside the fused ones
+    feed = (4 if arch.gated else 2) * arch.ffn
+    kept = 2 * arch.width + arch.width + qkv + inner + arch.width + feed
+    if stack.attentions == 2:
+        kept += 2 * arch.width + 3 * inner + inner
+    if arch.dropout:
+        kept += 2 * arch.width * stack.attentions
+    if arch.relative:
+        # products with the table in both directions, the turned table of each row, and four scores
+        kept += 2 * arch.heads * arch.relative + 2 * inner * arch.relative // tokens + 4 * arch.heads * tokens
+    elif arch.attention_dropout:
+        kept += 3 * arch.heads * tokens * stack.attentions  # softmax, mask, and what is left of it
+    if method.rank:
+        kept += method.rank * len(stack.linears)
+    if method.bottleneck:
+        kept += 2 * (arch.width // REDUCTION) + arch.width
+    return kept
+
+
+# -- operations and seconds -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What one optimizer step does, in the units that a machine has rates for."""
+
+    flops: float
+    """floating-point operations in products of matrices"""
+    states: float
+    """numbers of states that are read and written"""
+    scores: float
+    """numbers of attention between tokens that are written out, where no kernel does without them"""
+    draws: float
+    """small calls that draw a dropout of a row"""
+    blocks: float
+    """passes through a block, whatever its size"""
+    updates: float
+    """parameters that the optimizer moves, but for the table of pieces"""
+    table: float
+    """parameters of the table of pieces that it moves: their gradient is mostly zeros"""
+    steps: float = 1.0
+
+    def document(self) -> dict[str, float]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def times(self, factor: float) -> Operations:
+        return Operations(**{each.name: getattr(self, each.name) * factor for each in fields(self)})
+
+
+RATES = tuple(each.name for each in fields(Operations))
+
+
+def operations(arch: Architecture, method: Method, work: Work) -> Operations:
+    """What one optimizer step does, over all its parts."""
+    tokens = work.rows * work.tokens
+    flops = moved = scores = draws = passes = 0.0
+    dropped = bool(arch.dropout)
+    eager = bool(arch.relative) or bool(arch.attention_dropout)
+    first = True
+    free = not method.frozen_table and not method.small
+    for stack, frozen in _frozen(arch, method):
+        matrices = sum(linear.n_in * linear.n_out for linear in stack.linears)
+        pairs = 2 * work.tokens * arch.heads * arch.head_width * stack.attentions  # products with keys, and with values
+        if arch.relative:
+            pairs += 2 * arch.relative * arch.heads * arch.head_width
+        each = block_states(arch, stack, work.tokens, method)
+        learning = stack.layers - frozen
+        forward = 2 * (matrices + pairs) * tokens
+        if not method.cached:
+            flops += frozen * forward
+            moved += frozen * each * tokens / 3
+            scores += frozen * _scores(arch, work, eager) / 3
+            passes += frozen * work.parts
+        backward = 2 * pairs * 2 * tokens + 2 * matrices * tokens * (1 if method.small else 2)
+        added = 3 * 2 * _added(arch, stack, method) * tokens
+        flops += learning * (forward * (2 if method.checkpointing else 1) + backward + added)
+        if first and learning and not free and not method.small:
+            # nothing below learns: what enters the lowest block that does needs no gradient
+            entering = [linear for linear in stack.linears if linear.name in ("query", "key", "value", "qkv")]
+            flops -= 2 * sum(linear.n_in * linear.n_out for linear in entering) * tokens
+        first = first and not learning
+        moved += learning * each * tokens * (4 / 3 if method.checkpointing else 1)
+        scores += learning * _scores(arch, work, eager) * stack.attentions
+        sites = (2 if dropped else 0) + (stack.attentions if eager and arch.attention_dropout else 0)
+        draws += learning * work.rows * sites
+        if method.rank:  # what adapters give is scaled, added, and led back
+            moved += learning * BESIDE * sum(linear.n_out for linear in stack.linears) * tokens
+        passes += learning * work.parts * (3 + (2 if method.small else 0) + (1 if method.checkpointing else 0))
+    if not work.n_labels and arch.kind != "encoder":
+        flops += 3 * 2 * arch.vocab * arch.width * tokens
+        moved += 3 * arch.vocab * tokens
+    draws += 2 * work.rows if dropped else 0
+    found = list(pieces(arch, method, work.n_labels))
+    table = found[0].n if found[0].trained else 0
+    trained = sum(piece.n for piece in found if piece.trained) - table
+    return Operations(flops, moved, scores, draws, passes, trained, table)
+
+
+def _scores(arch: Architecture, work: Work, eager: bool) -> float:
+    if not eager:
+        return 0.0
+    wide = work.tokens + (arch.relative / 2 if arch.relative else 0)
+    return work.rows * arch.heads * work.tokens * wide * (3 if arch.relative else 1)
+
+
+def forward(arch: Architecture, rows: int, tokens: int) -> Operations:
+    """What reading `rows` texts of `tokens` tokens does, with nothing learned."""
+    every = sum(stack.layers for stack in arch.stacks)
+    frozen = Method("read", frozen_blocks=every, frozen_table=True)
+    found = operations(arch, frozen, Work(rows, tokens))
+    return replace(found, draws=0.0, updates=0.0, table=0.0, steps=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Seconds for one unit of each operation; `calibrated`: they were measured on the machine that is meant.
+
+    `spread`: how far off a step may be, as a factor both ways.
+    """
+
+    seconds: Mapping[str, float]
+    calibrated: bool
+    spread: float
+    source: str
+
+    def step(self, done: Operations) -> float:
+        """Seconds of what is done."""
+        return sum(self.seconds.get(name, 0.0) * getattr(done, name) for name in RATES)
+
+
+def fit(done: Sequence[Operations], seconds: Sequence[float]) -> dict[str, float]:
+    """Rates, none below zero, that explain measured seconds, with the least sum of absolute relative errors.
+
+    By least squares that are weighed anew: one measurement that other work disturbed must not bend all rates.
+    """
+    import numpy as np
+    from scipy.optimize import nnls
+
+    rows = np.array([[getattr(each, name) for name in RATES] for each in done], float)
+    target = np.array(seconds, float)
+    scale = np.maximum(rows.max(axis=0), 1e-30)  # one unit is a trillion of another
+    relative = rows / scale / target[:, None]
+    weight = np.ones(len(target))
+    for _ in range(30):
+        found, _ = nnls(relative * weight[:, None], weight)
+        weight = np.sqrt(1 / np.maximum(np.abs(relative @ found - 1), 0.02))
+    return {name: float(value / s) for name, value, s in zip(RATES, found, scale, strict=True)}

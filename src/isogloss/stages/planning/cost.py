@@ -1,0 +1,214 @@
+"""What a training will cost on a machine: memory, seconds, energy, money. From the config and lengths alone, no torch."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isogloss.core import estimate
+from isogloss.core.architecture import Architecture
+from isogloss.core.estimate import Memory, Method, Operations, Rates, Work
+from isogloss.core.machines import Setup
+
+# Steps that are drawn to find the median one.
+DRAWN = 200
+# Tokens of a batch when rows are answered (nn/answer.py).
+READ_TOKENS = 4096
+# Bytes of a piece of a tokenizer in memory, by its kind (docs/log.md).
+PIECE_BYTES = {"unigram": 1200, "bpe": 600, "wordpiece": 300, "": 600}
+# Bytes of the library that puts adapters in.
+PEFT = 70e6
+# Bytes a second at which checkpoints are written, and seconds to start and to read a model: assumed.
+DISK, START = 2e8, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training as far as it decides what it costs.
+
+    `lengths`: tokens of a sample of the rows, special ones included and cut to what is read; `n_rows` train rows, seen
+    `epochs` times in steps of `batch` rows, each in `parts`; at each of `n_evaluations` so many `n_dev` rows are read.
+    """
+
+    lengths: tuple[int, ...]
+    n_rows: int
+    batch: int
+    parts: int = 1
+    epochs: float = 5.0
+    steps: int | None = None
+    n_labels: int = 2
+    n_dev: int = 0
+    n_test: int = 0
+    n_evaluations: int = 10
+    seed: int = 17
+    tokenizer: str = ""
+    """unigram, bpe, wordpiece; nothing: not known"""
+
+    @property
+    def n_steps(self) -> int:
+        return self.steps or max(1, round(self.epochs * self.n_rows / self.batch))
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an hour of the machine costs, and a kilowatt-hour; the user says both or neither."""
+
+    hour: float | None = None
+    kwh: float | None = None
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """An estimate. `seconds`: a step at the median, training alone, and all of it; `low` and `high` bound all of it."""
+
+    method: Method
+    n: int
+    n_trained: int
+    memory: Memory
+    n_bytes: float | None
+    devices: int
+    n_steps: int
+    step_seconds: float
+    train_seconds: float
+    seconds: float
+    low: float
+    high: float
+    parts: Mapping[str, float]
+    kwh: float
+    money: float | None
+    calibrated: bool
+    spread: float
+    tokens: float
+    """tokens of a step at the median, padding included"""
+
+    @property
+    def share(self) -> float:
+        return self.n_trained / self.n
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the memory suffices on a device; None where it is not known how much there is."""
+        return None if self.n_bytes is None else self.memory.total <= self.n_bytes
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "method": self.method.name, "trainable": self.n_trained, "parameters": self.n,
+            "trainable_share": round(self.share, 6), "memory_bytes": self.memory.document(),
+            "available_bytes": None if self.n_bytes is None else round(self.n_bytes), "fits": self.fits,
+            "devices": self.devices, "steps": self.n_steps, "seconds_per_step": round(self.step_seconds, 5),
+            "train_seconds": round(self.train_seconds, 1), "seconds": round(self.seconds, 1),
+            "seconds_low": round(self.low, 1), "seconds_high": round(self.high, 1),
+            "kwh": round(self.kwh, 4), "money": None if self.money is None else round(self.money, 2),
+            "calibrated": self.calibrated,
+        }  # fmt: skip
+
+
+def cost(arch: Architecture, method: Method, job: Job, setup: Setup, price: Price | None = None) -> Cost:
+    """What training takes on a machine with the method.
+
+    Several devices hold the whole model each where it fits, and share the rows; else they hold shards of it.
+    """
+    price = price or Price()
+    share = estimate.trainable(arch, method, job.n_labels)
+    devices = setup.n
+    own = replace(job, batch=max(1, -(-job.batch // devices)))
+    memory = _memory(arch, method, own, setup, 1)
+    if devices > 1 and setup.n_bytes is not None and memory.total > setup.n_bytes:
+        memory = _memory(arch, method, own, setup, devices)
+    drawn = [_step(arch, method, works) for works in batches(own, min(DRAWN, max(9, job.n_steps)))]
+    times = [setup.rates.step(done) for done, _ in drawn]
+    step = statistics.median(times)
+    train = job.n_steps * statistics.fmean(times)
+    read = setup.rates.step(_reading(arch, job.lengths)) / max(1, len(job.lengths)) / devices
+    evaluations = read * job.n_dev * min(job.n_evaluations, job.n_steps)
+    test = read * job.n_test
+    saved = share.n_trained * (4 + estimate.OPTIMIZERS[method.optimizer]) * min(job.n_evaluations, job.n_steps)
+    parts = {
+        "start": START, "steps": train, "evaluations": evaluations, "checkpoints": (saved + share.n * 4) / DISK,
+        "test": test,
+    }  # fmt: skip
+    seconds = sum(parts.values())
+    kwh = seconds * setup.watts / 3.6e6
+    money = None
+    if price.hour is not None or price.kwh is not None:
+        money = (price.hour or 0.0) * seconds / 3600 + (price.kwh or 0.0) * kwh
+    spread = setup.rates.spread
+    return Cost(
+        method, share.n, share.n_trained, memory, setup.n_bytes, devices, job.n_steps, step, train, seconds,
+        seconds / spread, seconds * spread, parts, kwh, money, setup.rates.calibrated, spread,
+        statistics.median(tokens for _, tokens in drawn),
+    )  # fmt: skip
+
+
+def batches(job: Job, n: int) -> list[list[Work]]:
+    """Rows and padded tokens of the parts of `n` steps, drawn as the loop draws them: every row once an epoch."""
+    rng = np.random.default_rng(job.seed)
+    lengths = np.array(job.lengths)
+    size = job.batch if len(lengths) >= job.batch else max(1, len(lengths))
+    order = np.concatenate([rng.permutation(len(lengths)) for _ in range(-(-n * size // len(lengths)) or 1)])
+    made = []
+    for i in range(n):
+        drawn = np.sort(lengths[order[i * size : (i + 1) * size]])[::-1]
+        if len(drawn) < job.batch:  # fewer rows in the sample than in a step
+            drawn = np.sort(np.resize(drawn, job.batch))[::-1]
+        parts = [part for part in np.array_split(drawn, job.parts) if len(part)]
+        made.append([Work(len(part), int(part[0]), 1, job.n_labels) for part in parts])
+    return made
+
+
+def _step(arch: Architecture, method: Method, works: Sequence[Work]) -> tuple[Operations, int]:
+    """What a step does over its parts; the optimizer moves once."""
+    done = [estimate.operations(arch, method, work) for work in works]
+    sums = {name: sum(getattr(each, name) for each in done) for name in estimate.RATES}
+    for name in ("updates", "table", "steps"):
+        sums[name] = getattr(done[0], name)
+    return Operations(**sums), sum(work.rows * work.tokens for work in works)
+
+
+def _memory(arch: Architecture, method: Method, job: Job, setup: Setup, shards: int) -> Memory:
+    """Memory at the worst moment: the longest rows of an epoch, or rows that are read for an evaluation."""
+    rows = -(-job.batch // job.parts)
+    whole = job.n_steps * job.batch >= job.n_rows
+    longest = max(job.lengths) if whole else max(work.tokens for works in batches(job, job.n_steps) for work in works)
+    work = Work(rows, longest, 1, job.n_labels)
+    found = estimate.memory(arch, method, work, setup.room, shards)
+    number = estimate.PRECISIONS[method.precision][3]
+    read = max(estimate.block_states(arch, stack, longest, method) for stack in arch.stacks)
+    reading = read * max(READ_TOKENS, longest) * number * (2 if method.rank else 1)
+    spare = estimate.hole(arch, method, job.n_labels, setup.room)
+    if setup.accelerator:
+        return replace(found, activations=max(found.activations, reading))
+    more = arch.vocab * PIECE_BYTES[job.tokenizer] + (PEFT if method.rank else 0.0)
+    return replace(found, activations=found.activations + max(0.0, reading - spare), other=found.other + more)
+
+
+def _reading(arch: Architecture, lengths: Sequence[int]) -> Operations:
+    """What reading these rows once does, batched by length."""
+    ordered = sorted(lengths, reverse=True)
+    total: Operations | None = None
+    start = 0
+    while start < len(ordered):
+        n = max(1, READ_TOKENS // ordered[start])
+        part = ordered[start : start + n]
+        done = estimate.forward(arch, len(part), part[0])
+        total = done if total is None else Operations(**{
+            name: getattr(total, name) + getattr(done, name) for name in estimate.RATES
+        })  # fmt: skip
+        start += n
+    return total or Operations(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def of_measurement(value: Mapping[str, Any] | None) -> tuple[Rates, float | None] | None:
+    """Rates of this machine as `isogloss doctor --measure` kept them, and the bytes of a training process; or None."""
+    if not value or not value.get("step_rates"):
+        return None
+    spread = max(1.25, float(value.get("step_spread", 1.25)))
+    rates = {name: float(value["step_rates"].get(name, 0.0)) for name in estimate.RATES}
+    base = value.get("base_bytes")
+    return Rates(rates, True, spread, f"measured {str(value.get('when', ''))[:10]}"), base

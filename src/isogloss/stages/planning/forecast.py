@@ -1,0 +1,204 @@
+"""What a recipe will cost on this machine or another: its model's config, its method, the lengths of its texts. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from isogloss.core import architecture, estimate, machines
+from isogloss.core.architecture import Architecture
+from isogloss.core.errors import IsoglossError, MissingError
+from isogloss.core.estimate import Method
+from isogloss.core.machines import Setup
+from isogloss.core.recipe import Recipe, Train
+from isogloss.stages.checkup import machine as system
+from isogloss.stages.checkup.measure import measured
+from isogloss.stages.planning.cost import PIECE_BYTES, Cost, Job, Price, cost, of_measurement
+
+# Texts of which the tokens are counted.
+SAMPLE = 2000
+# What the layers of an encoder are called that LoRA may be asked for → what they are called here.
+TARGETS: Mapping[str, tuple[str, ...]] = {
+    "dense": ("output", "up", "down"), "query": ("query",), "key": ("key",), "value": ("value",),
+    "query_proj": ("query",), "key_proj": ("key",), "value_proj": ("value",), "q_proj": ("query",),
+    "k_proj": ("key",), "v_proj": ("value",), "o_proj": ("output",), "out_proj": ("output",), "q_lin": ("query",),
+    "k_lin": ("key",), "v_lin": ("value",), "out_lin": ("output",), "lin1": ("up",), "lin2": ("down",),
+    "Wqkv": ("qkv",), "Wo": ("output", "down"), "Wi": ("up",), "gate_proj": ("gate",), "up_proj": ("up",),
+    "down_proj": ("down",), "fc1": ("up",), "fc2": ("down",),
+}  # fmt: skip
+
+
+def here() -> Setup:
+    """This machine: the accelerator that the system lists, else its cores, with what was measured where it was."""
+    found = system.machine(ask_torch=False)
+    chip = found.accelerator or {}
+    known = of_measurement(measured())
+    if chip.get("kind") == "cuda" and chip.get("n_bytes"):
+        words = f"{chip['n']}x{chip['n_bytes'] / 1e9:.0f}GB"
+        try:
+            setup = machines.parse(f"{words} {chip['name']}")
+        except IsoglossError:  # a card that is not in the table
+            setup = machines.parse(words)
+        setup = replace(setup, words=f"this machine: {chip['n']} x {chip['name']}", n_bytes=float(chip["n_bytes"]))
+        device = "cuda"
+    else:
+        free = found.n_bytes_free
+        setup = Setup(
+            f"this machine: {found.n_cores} cores, {(free or 0) / 1e9:.1f} GB free", "cpu", 1,
+            None if free is None else float(free), machines.assumed_cpu(found.n_cores), estimate.CPU,
+            machines.AROUND_WATTS + machines.CORE_WATTS * found.n_cores, "fp32",
+            (f"{machines.CORE_FLOPS / 1e9:g} GFLOP/s a core", f"{machines.CORE_WATTS:g} W a core"),
+        )  # fmt: skip
+        device = "cpu"
+    value = measured() or {}
+    if known is None or value.get("step_device") != device:
+        return setup
+    rates, base = known
+    room = replace(setup.room, base=float(base), source=rates.source) if base and device == "cpu" else setup.room
+    assumed = tuple(word for word in setup.assumed if " W " in word)
+    return replace(setup, rates=rates, room=room, assumed=assumed)
+
+
+# -- what the recipe says ---------------------------------------------------------------------------------------
+
+
+def methods(train: Train, setup: Setup) -> tuple[Method, list[str]]:
+    """The method that a recipe's list of methods amounts to, and a sentence about each that nothing is known of."""
+    auto: estimate.Precision = setup.precision if setup.accelerator else "fp32"
+    precision: estimate.Precision = {"auto": auto, "fp32": "fp32"}.get(train.precision, "autocast")  # type: ignore[assignment]
+    made, notes = Method("full", precision=precision), []
+    for slot in train.methods:
+        knobs = slot.knobs
+        if slot.use == "freeze":
+            made = replace(
+                made, name="freeze", frozen_blocks=int(knobs.get("blocks", 0)), frozen_table=knobs.get("embeddings", True)
+            )
+        elif slot.use == "lora":
+            targets = tuple(name for target in knobs.get("targets", ()) for name in TARGETS.get(target, (target,)))
+            made = replace(made, name="lora", rank=int(knobs.get("r", 8)), targets=targets, frozen_table=True)
+        elif slot.use not in ("full", "llrd"):
+            notes.append(f"what the method '{slot.use}' takes besides is not in the estimate")
+    return made, notes
+
+
+def architecture_of(recipe: Recipe) -> Architecture:
+    """The architecture of the recipe's encoder, with the recipe's dropout.
+
+    Raises MissingError where the model is not on this disk, InputError for a config that cannot be read.
+    """
+    knobs = recipe.model.knobs
+    if knobs.get("scratch"):
+        size = {"layers": 4, "width": 256, "heads": 4, "vocab": 16_000, **dict(knobs["scratch"])}
+        found = architecture.of(
+            {
+                "model_type": "modernbert", "hidden_size": size["width"], "num_hidden_layers": size["layers"],
+                "num_attention_heads": size["heads"], "intermediate_size": 2 * size["width"],
+                "vocab_size": size["vocab"], "max_position_embeddings": 1024, "mlp_dropout": 0.1,
+            },
+            "model.scratch",
+        )  # fmt: skip
+    else:
+        found = architecture.read(folder_of(str(knobs.get("name", "")), recipe.locate))
+    if recipe.train.dropout is not None:
+        found = replace(found, dropout=recipe.train.dropout, attention_dropout=recipe.train.dropout)
+    return found
+
+
+def folder_of(name: str, locate: Any) -> Path:
+    """The folder of a model: of the package, on disk, or in the hub's cache. Raises MissingError when it is nowhere."""
+    if name.startswith("isogloss/"):
+        return Path(__file__).parents[2] / "assets" / name.partition("/")[2]
+    folder: Path = locate(name)
+    if folder.is_dir():
+        return folder
+    import os
+
+    home = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface") / "hub"
+    kept = sorted((Path(home) / f"models--{name.replace('/', '--')}" / "snapshots").glob("*/config.json"))
+    if kept:
+        return kept[-1].parent
+    raise MissingError(f"the model '{name}' is not on this disk, so its config.json cannot be read")
+
+
+# -- lengths ----------------------------------------------------------------------------------------------------
+
+
+def tokens(folder: Path, texts: Sequence[str], most: int) -> tuple[int, ...] | None:
+    """Tokens of each text, special ones included, cut to `most`; None where the tokenizer is not a tokenizer.json."""
+    file = folder / "tokenizer.json"
+    if not file.is_file() or not texts:
+        return None
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tuple(min(most, len(found.ids)) for found in tokenizer.encode_batch(list(texts)))
+    except Exception:  # whatever a damaged file makes it say: lengths are then guessed
+        return None
+
+
+def tokenizer_kind(folder: Path) -> str:
+    """The kind of a folder's tokenizer: unigram, bpe, wordpiece, or nothing where it cannot be told."""
+    value = read_json(folder / "tokenizer.json")
+    kind = value.get("model", {}).get("type", "") if isinstance(value, dict) else ""
+    return str(kind).lower() if str(kind).lower() in PIECE_BYTES else ""
+
+
+def spread_out(texts: Iterable[str], n: int = SAMPLE) -> list[str]:
+    """At most `n` of the texts, evenly from all of them."""
+    every = list(texts)
+    if len(every) <= n:
+        return every
+    step = len(every) / n
+    return [every[int(i * step)] for i in range(n)]
+
+
+def of_run(recipe: Recipe, folder: Path, setup: Setup | None = None, price: Price | None = None) -> Cost:
+    """What training a prepared run will take. Raises MissingError where the corpus or the model is not on this disk."""
+    import polars as pl
+
+    from isogloss.core.corpus import Corpus
+
+    if not any((folder / "corpus").glob("*.parquet")):
+        raise MissingError(f"{folder} has no corpus yet; run: isogloss prepare RECIPE")
+    setup = setup or here()
+    arch = architecture_of(recipe)
+    corpus = Corpus(folder / "corpus")
+    rows = corpus.frame(splits=["train"])
+    dev = corpus.frame(splits=["dev"])
+    if recipe.train.langs is not None:
+        rows = rows.filter(pl.col("lang").is_in(recipe.train.langs))
+        dev = dev.filter(pl.col("lang").is_in(recipe.train.langs))
+    most = min(recipe.the_task.knobs.get("max_length", 512), arch.context or 512)
+    sample = spread_out(rows["text"].to_list())
+    model = folder_of(str(recipe.model.knobs.get("name", "")), recipe.locate)
+    lengths = tokens(model, sample, most)
+    if lengths is None:
+        lengths = tuple(min(most, 2 + len(text) // 3) for text in sample)
+    n_labels = rows["label"].n_unique() if "label" in rows.columns else 0
+    method, _ = methods(recipe.train, setup)
+    spec = recipe.train
+    job = Job(
+        lengths, rows.height, spec.batch, spec.accumulate, spec.epochs or 5.0, spec.steps, n_labels, dev.height,
+        corpus.frame(splits=["test"]).height, _evaluations(spec, rows.height), recipe.seed,
+        tokenizer_kind(model),
+    )  # fmt: skip
+    return cost(arch, method, job, setup, price)
+
+
+def _evaluations(spec: Train, n_rows: int) -> int:
+    steps = spec.steps or max(1, round((spec.epochs or 5.0) * n_rows / spec.batch))
+    return 10 if spec.eval_every is None else max(1, -(-steps // spec.eval_every))
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file, or None where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
