@@ -180,7 +180,14 @@ def recipe(at: Path, name: str = "tiny", rows: list[dict[str, str]] | None = Non
         "name": name,
         "model": {"use": "encoder", "scratch": {"layers": 2, "width": 16, "heads": 2, "vocab": 512}},
         "data": {"raw": [str(raw)]},
-        "train": {"steps": 12, "batch": 8, "lr": 0.01, "eval_every": 4, **sections.pop("train", {})},
+        "train": {
+            "steps": 12,
+            "batch": 8,
+            "lr": 0.01,
+            "eval_every": 4,
+            "precision": "fp32",
+            **sections.pop("train", {}),
+        },
         **sections,
     }
     return recipes.build(value, folder=at)

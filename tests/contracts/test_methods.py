@@ -39,16 +39,13 @@ def recipe(kind: str, methods: list[dict[str, Any]], **train: Any) -> recipes.Re
 
 def trainee(tmp_path: Path, kind: str, methods: list[dict[str, Any]], **train: Any) -> Any:
     """A model with methods applied as the loop does it, with 16 encoded rows."""
-    from isogloss.nn.trainee import Trainee
+    from isogloss.nn.trainee import Manner, Trainee
     from isogloss.nn.world import World
-    from isogloss.stages.training import loop
+    from isogloss.stages.training.setup import model_of
 
     made = recipe(kind, methods, **train)
-    model, rates = loop._model(made, tiny.start(tmp_path))
-    new = Trainee(
-        model, made.the_task, encoder, rates, [], World("fp32"), langs=["eng_Latn"], seed=5, accumulate=1,
-        weight_decay=0.01, clip=1.0,
-    )  # fmt: skip
+    model, rates = model_of(made, tiny.start(tmp_path))
+    new = Trainee(model, made.the_task, encoder, rates, [], World("fp32"), langs=["eng_Latn"], seed=5, manner=Manner())
     import polars as pl
 
     frame = pl.DataFrame(tiny.sentences(6, ("eng_Latn",)))
@@ -134,7 +131,7 @@ def test_llrd_slows_what_lies_lower(tmp_path: Path) -> None:
         place = "0" if "embeddings" in name else name.split("layers.")[1][0] + "+" if "layers." in name else "head"
         by_depth.setdefault(place, set()).add(rate)
     assert by_depth == {"head": {1.0}, "2+": {0.5}, "1+": {0.25}, "0+": {0.125}, "0": {0.0625}}
-    assert {g["factor"] for g in new.optimizer.param_groups} == {1.0, 0.5, 0.25, 0.125, 0.0625}
+    assert {g["factor"] for g in new.update.optimizers[0].param_groups} == {1.0, 0.5, 0.25, 0.125, 0.0625}
 
 
 def test_lora_targets(tmp_path: Path) -> None:
@@ -192,14 +189,14 @@ def penalty(model, *, pull: float = 0.5):
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
-    from isogloss.stages.training import loop
+    from isogloss.stages.training import setup
 
     made = recipe("xlm-roberta", [{"use": "theirs.head", "rate": 3.0, "pull": 0.1}])
-    start = loop._start(
+    start = setup._start(
         made, tmp_path, tiny.LABELS, __import__("polars").DataFrame({"text": [], "lang": []}), skeleton=False
     )
     assert start.loading == {"attn_implementation": "eager"}
-    model, rates = loop._model(made, start)
+    model, rates = setup.model_of(made, start)
     assert model.net.config._attn_implementation == "eager"
     assert set(rates.values()) == {3.0}
     assert all("classifier" in name for name in rates)

@@ -84,14 +84,40 @@ def test_the_feed_gives_the_windows_and_goes_on_from_its_state(name: str, n: int
     frame = rows({"eng_Latn": 40, "swh_Latn": 13})
     part = parts.load("mixes", name)
     mix = Bound(part, part.bind({}))
-    whole, cut = Feed(mix, frame, 3), Feed(mix, frame, 3)
-    want = [whole.take(n, EMPTY) for _ in range(6)]
-    assert all(len(batch) == n for batch in want)
-    got = [cut.take(n, EMPTY) for _ in range(3)]
-    other = Feed(mix, frame, 99)
+    lengths = np.random.default_rng(1).integers(3, 90, frame.height)
+
+    def feed() -> Feed:
+        return Feed(mix, frame, 3, lengths, n, None)
+
+    whole, cut = feed(), feed()
+    want = [whole.take(EMPTY) for _ in range(6)]
+    assert all(len(batch) <= n for batch in want)
+    got = [cut.take(EMPTY) for _ in range(3)]
+    other = feed()
     other.restore(cut.state(), cut.window)
-    got += [other.take(n, EMPTY) for _ in range(3)]
+    got += [other.take(EMPTY) for _ in range(3)]
     for a, b in zip(want, got, strict=True):
         np.testing.assert_array_equal(a, b)
-    every = np.concatenate(want)
-    np.testing.assert_array_equal(every[: frame.height], order(name, frame, 3, EMPTY)[: len(every)])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [{"n_rows": 8, "n_tokens": None}, {"n_rows": 32, "n_tokens": 300}])
+def test_buckets_keep_the_mixture_of_every_window(name: str, size: dict[str, Any]) -> None:
+    """After each window exactly the rows that the mix named were taken, though rows of like length go together."""
+    frame = rows({"eng_Latn": 300, "swh_Latn": 40, "tha_Thai": 90})
+    part = parts.load("mixes", name)
+    lengths = np.random.default_rng(1).lognormal(3.3, 0.6, frame.height).astype(int) + 2
+    feed = Feed(Bound(part, part.bind({})), frame, 3, lengths, **size)
+    plain = np.random.default_rng(3)
+    for _ in range(4):
+        window = part.call("order", frame, plain, EMPTY, knobs=part.bind({}))
+        taken = [feed.take(EMPTY)]
+        while sum(map(len, taken)) < len(window):
+            taken.append(feed.take(EMPTY))
+        assert sorted(np.concatenate(taken).tolist()) == sorted(window.tolist())
+        if size["n_tokens"] is None:
+            assert max(map(len, taken)) - min(map(len, taken)) <= 1
+        else:
+            assert all(lengths[batch].max() * len(batch) <= size["n_tokens"] or len(batch) == 1 for batch in taken)
+        padded = sum(lengths[batch].max() * len(batch) for batch in taken)
+        assert padded < 1.2 * lengths[window].sum() or name == "parallel"

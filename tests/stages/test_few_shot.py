@@ -25,7 +25,7 @@ from isogloss.core.corpus import Corpus
 from isogloss.core.errors import InputError, IsoglossError, RecipeError
 from isogloss.core.run import Run
 from isogloss.stages import few_shot, train
-from isogloss.stages.training import loop
+from isogloss.stages.training import setup
 from isogloss.stages.training.supervise import Supervisor
 from places import Place, Said, command
 
@@ -173,7 +173,7 @@ def test_the_loop_refuses_more_rows_than_were_drawn(tmp_path: Path, monkeypatch:
     with pytest.raises(IsoglossError, match="rows of tha_Thai reached training"):
         tiny.train(made, tmp_path)
     monkeypatch.setattr(train, "train_rows", whole)
-    monkeypatch.setattr(loop, "train_rows", leaky)  # dev rows of a target
+    monkeypatch.setattr(setup, "train_rows", leaky)  # dev rows of a target
     with pytest.raises(IsoglossError, match="dev rows of tha_Thai"):
         tiny.train(made, tmp_path)
 
@@ -195,12 +195,12 @@ def _job(n_trained: int, lr: float, start: str = "./big", *, shots: bool = True)
 def test_the_classic_warning_is_for_large_pretrained_models() -> None:
     short, long = SimpleNamespace(steps=50), SimpleNamespace(steps=110)
     large = 86_000_000
-    assert list(loop.cautions(_job(large, 2e-5), short)) == []
-    assert "lr = 0.0001" in " ".join(loop.cautions(_job(large, 1e-4), short))
-    assert "11 epochs" in " ".join(loop.cautions(_job(large, 2e-5), long))
-    assert list(loop.cautions(_job(9_000_000, 1e-3), long)) == []
-    assert list(loop.cautions(_job(large, 1e-3, "scratch"), long)) == []
-    assert list(loop.cautions(_job(large, 1e-3, shots=False), long)) == []
+    assert list(setup.cautions(_job(large, 2e-5), short)) == []
+    assert "lr = 0.0001" in " ".join(setup.cautions(_job(large, 1e-4), short))
+    assert "11 epochs" in " ".join(setup.cautions(_job(large, 2e-5), long))
+    assert list(setup.cautions(_job(9_000_000, 1e-3), long)) == []
+    assert list(setup.cautions(_job(large, 1e-3, "scratch"), long)) == []
+    assert list(setup.cautions(_job(large, 1e-3, shots=False), long)) == []
 
 
 # -- the command ------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def test_a_run_says_what_it_does_and_leaves_what_it_made(plain: Any) -> None:
     assert [e["step"] for e in evaluations] == [4, 8, 12]
     last = evaluations[-1]
     assert set(last["by_lang"]) == set(tiny.WORDS)
-    assert sum(last["seen"]["rows"].values()) == 12 * 8
+    assert 12 * 7 <= sum(last["seen"]["rows"].values()) <= 12 * 8  # 108 rows are 14 batches of 7 or 8
     assert all(n > 0 for n in last["seen"]["tokens"].values())
     assert {e["step"] for e in tiny.events(run, "step")} == set(range(1, 13))
     best = tiny.events(run, "done")[0]["best_step"]
@@ -187,13 +187,14 @@ def test_weights_and_clipping_are_those_of_the_whole_step(tmp_path: Path) -> Non
     """The gradient of a step is that of one plain weighted mean over its rows."""
     import torch
 
-    from isogloss.nn.trainee import Trainee
+    from isogloss.nn.trainee import Manner, Trainee
     from isogloss.nn.world import World
+    from isogloss.stages.training.setup import model_of
 
     made = tiny.recipe(tmp_path, train={"dropout": 0.0})
-    model, rates = loop._model(made, tiny.start(tmp_path, dropout=0.0))
+    model, rates = model_of(made, tiny.start(tmp_path, dropout=0.0))
     new = Trainee(model, made.the_task, made.family.module, rates, [], World("fp32"), langs=["a", "b"], seed=1,
-                  accumulate=3, weight_decay=0.0, clip=1e9)  # fmt: skip
+                  manner=Manner(accumulate=3, weight_decay=0.0, clip=1e9))  # fmt: skip
     rows = made.the_task("encode", model, pl.DataFrame(tiny.sentences(3)), tiny.LABELS)[:10]
     weights = np.linspace(0.2, 3, 10)
     loss_B, _ = made.the_task("loss", model, made.the_task("collate", model, rows))

@@ -15,7 +15,7 @@ def of(
     seconds: float | None = None, measured: Measured | None = None, left: float | None = None, **train: object
 ) -> Plan:
     spec = Train.model_validate(train)
-    return plan(spec, 1000, seconds, left if left is not None else (seconds or 0.0), measured)
+    return plan(spec, 1000, spec.batch, seconds, left if left is not None else (seconds or 0.0), measured)
 
 
 def test_without_seconds() -> None:

@@ -226,19 +226,46 @@ class Train(Section):
         None,
         description="rows to see, in sizes of the corpus; default 5 where neither steps nor budget.seconds is given",
     )
-    batch: Annotated[int, Field(ge=1)] = Field(32, description="rows in one optimizer step, over all processes")
+    batch: Annotated[int, Field(ge=1)] = Field(
+        32, description="most rows in one optimizer step, over all processes; rows of like length go together"
+    )
+    batch_tokens: Annotated[int, Field(ge=8)] | None = Field(
+        None, description="instead of batch: most tokens in one optimizer step, padding included, over all processes"
+    )
     accumulate: Annotated[int, Field(ge=1)] = Field(1, description="parts in which a process takes its rows of a step")
-    lr: Annotated[float, Field(gt=0, lt=1)] = Field(2e-5, description="highest learning rate of AdamW")
+    optimizer: Literal["adamw", "adafactor", "sgd"] = Field(
+        "adamw",
+        description="adamw remembers 8 bytes a trained weight, adafactor next to nothing (its lr is relative to a "
+        "weight's size: 1e-3 or so), sgd nothing",
+    )
+    in_backward: bool = Field(
+        False,
+        description="move each weight as soon as its gradient is there (LOMO): gradients are never there together; "
+        "needs clip = 0, accumulate = 1 and one process",
+    )
+    checkpointing: bool = Field(
+        False, description="compute blocks again in the backward pass instead of remembering what they gave"
+    )
+    lr: Annotated[float, Field(gt=0, lt=1)] = Field(2e-5, description="highest learning rate")
     warmup: Share = Field(
         0.06, description="share of the steps in which the rate rises to lr; then it falls to 0, linearly"
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="decay of weights, not of biases and norms")
-    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of the gradient of a step")
+    clip: Annotated[float, Field(ge=0)] = Field(1.0, description="largest norm of the gradient of a step; 0: any")
     dropout: Share | None = Field(
         None, description="every dropout of the model; default: as its configuration has them"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 where an accelerator has it, else fp32; fp16 is scaled and needs CUDA"
+        "auto", description="auto: bf16 where the device computes in it, else fp32; fp16 is scaled"
+    )
+    trim: bool = Field(
+        True,
+        description="leave rows of the vocabulary that no text of the corpus uses on disk while training; the model that "
+        "is written has all of them",
+    )
+    states_gb: Annotated[float, Field(ge=0)] = Field(
+        10.0,
+        description="disk for the states that frozen blocks give, in runs/.states, so that they are computed once; 0: none",
     )
     eval_every: Annotated[int, Field(ge=1)] | None = Field(
         None, description="steps between evaluations on dev, each with a checkpoint; default: ten a run"
@@ -251,6 +278,18 @@ class Train(Section):
     def _one_length(self) -> Train:
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"steps = {self.steps} and epochs = {self.epochs:g} are two lengths; give one")
+        if self.batch_tokens is not None and "batch" in self.model_fields_set and self.batch != 32:
+            raise ValueError(f"batch = {self.batch} and batch_tokens = {self.batch_tokens} are two sizes; give one")
+        return self
+
+    @model_validator(mode="after")
+    def _in_backward(self) -> Train:
+        if self.in_backward:
+            against = {"clip = 0": self.clip != 0, "accumulate = 1": self.accumulate != 1}
+            against["precision = 'bf16' or 'fp32'"] = self.precision == "fp16"
+            wanted = [want for want, lacking in against.items() if lacking]
+            if wanted:
+                raise ValueError(f"in_backward moves weights before a step is whole; it needs {', '.join(wanted)}")
         return self
 
 
@@ -767,6 +806,8 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
         if not _labelled(recipe):
             yield ["model"], f"the family '{family.name}' learns labels, and the task '{recipe.task.use}' has none"
         return
+    if recipe.train.batch_tokens and recipe.the_task.part.constant("TIED", False):
+        yield ["train", "batch_tokens"], f"the task '{recipe.task.use}' keeps contents together; give batch instead"
     names = [slot.use for slot in recipe.train.methods]
     for i, slot in enumerate(recipe.train.methods):
         path: list[str | int] = ["train", "methods", i]

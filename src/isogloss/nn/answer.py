@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TOKENS = 4096
 
 
-def outputs(model: TextModel, ids: Sequence[Sequence[int]]) -> np.ndarray:
+def outputs(model: TextModel, ids: Sequence[Sequence[int] | np.ndarray]) -> np.ndarray:
     """Logits `(N, C)` or vectors `(N, D)`, float32, of encoded rows, in evaluation mode; the mode is as before afterwards."""
     out = np.zeros((len(ids), model.n_outputs), np.float32)
     modes = {module: module.training for module in model.modules()}

@@ -16,31 +16,38 @@ if TYPE_CHECKING:
     from isogloss.core.recipe import Bound
     from isogloss.nn.model import TextModel
 
+# Batches in a row among which rows of like length are put together.
+POOL = 50
+# Texts that are encoded in one call, so that the lists of a million rows are never there together.
+AT_ONCE = 10_000
 
-def token_ids(model: TextModel, texts: Sequence[str], max_length: int) -> tuple[list[list[int]], np.ndarray]:
-    """The pieces of each text with special tokens, cut to `max_length`; and which texts were cut `(N,)`."""
+
+def token_ids(model: TextModel, texts: Sequence[str], max_length: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The pieces of each text with special tokens, int32 `(T,)`, cut to `max_length`; and which texts were cut `(N,)`.
+
+    What is met is noted in `model.noted`, where that is asked.
+    """
     limit = min(max_length, model.max_length)
-    if not texts:
-        return [], np.zeros(0, bool)
-    every = model.tokenizer(
-        list(texts), truncation=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
-    )["input_ids"]
-    cut = np.array([len(ids) > limit for ids in every])
-    at = np.flatnonzero(cut)
-    if len(at):
-        short = model.tokenizer(
-            [texts[i] for i in at.tolist()],
-            truncation=True,
-            max_length=limit,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
-        for i, ids in zip(at, short, strict=True):
-            every[i] = ids
+    every: list[np.ndarray] = []
+    cut = np.zeros(len(texts), bool)
+    plain: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False}
+    for start in range(0, len(texts), AT_ONCE):
+        some = list(texts[start : start + AT_ONCE])
+        ids = model.tokenizer(some, truncation=False, verbose=False, **plain)["input_ids"]
+        at = [i for i, row in enumerate(ids) if len(row) > limit]
+        if at:
+            short = model.tokenizer([some[i] for i in at], truncation=True, max_length=limit, **plain)["input_ids"]
+            for i, row in zip(at, short, strict=True):
+                ids[i] = row
+            cut[[start + i for i in at]] = True
+        every += [np.array(row, np.int32) for row in ids]
+    if model.noted is not None:
+        for row in every:
+            model.noted[row] = True
     return every, cut
 
 
-def padded(model: TextModel, ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+def padded(model: TextModel, ids: Sequence[Sequence[int] | np.ndarray]) -> dict[str, torch.Tensor]:
     """`input_ids` and `attention_mask`, both (B, T) with T the longest of them, on the device of the model."""
     width = max(map(len, ids))
     pad = model.tokenizer.pad_token_id or 0
@@ -48,34 +55,54 @@ def padded(model: TextModel, ids: Sequence[Sequence[int]]) -> dict[str, torch.Te
     input_ids = torch.full((len(ids), width), pad, dtype=torch.long)
     mask = torch.zeros((len(ids), width), dtype=torch.long)
     for i, row in enumerate(ids):
-        input_ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        input_ids[i, : len(row)] = torch.as_tensor(row, dtype=torch.long)
         mask[i, : len(row)] = 1
     return {"input_ids": input_ids.to(device), "attention_mask": mask.to(device)}
 
 
 class Feed:
-    """The order of the mix, window after window, as global batches. What it holds is all that a resume needs."""
+    """The order of the mix, window after window, cut into global batches. What it holds is all that a resume needs.
 
-    def __init__(self, mix: Bound, rows: pl.DataFrame, seed: int) -> None:
-        self._mix, self._rows = mix, rows
+    `lengths (N,)` of the rows in tokens; None leaves rows in the order of the mix. A batch has at most `n_rows` rows, or,
+    where `n_tokens` is given, at most that many tokens, padding included. Batches never reach over the end of a window,
+    so that after each window exactly the rows that the mix named were seen, whatever their lengths.
+    """
+
+    def __init__(
+        self, mix: Bound, rows: pl.DataFrame, seed: int, lengths: np.ndarray | None, n_rows: int, n_tokens: int | None
+    ) -> None:
+        self._mix, self._rows, self._seed, self._lengths = mix, rows, seed, lengths
+        self._n_rows, self._n_tokens = n_rows, n_tokens
         self._rng = np.random.default_rng(seed)
+        self._batches: list[np.ndarray] = []
         self.window: np.ndarray = np.zeros(0, np.int64)
-        self.taken = 0
+        self.taken = 0  # batches of the window
         self.n_windows = 0
 
-    def take(self, n: int, seen: Mapping[str, Any]) -> np.ndarray:
-        """Positions of the next `n` rows; a new window is asked of the mix when the last one is used up.
+    def take(self, seen: Mapping[str, Any]) -> np.ndarray:
+        """Positions of the next batch; a new window is asked of the mix when the last one is used up.
 
         Raises InputError when the mix gives something that is no window.
         """
-        picked: list[np.ndarray] = []
-        while n:
-            if self.taken == len(self.window):
-                self.window, self.taken, self.n_windows = self._next(seen), 0, self.n_windows + 1
-            part = self.window[self.taken : self.taken + n]
-            self.taken, n = self.taken + len(part), n - len(part)
-            picked.append(part)
-        return np.concatenate(picked)
+        if self.taken == len(self._batches):
+            self._open(self._next(seen), self.n_windows + 1)
+        self.taken += 1
+        return self._batches[self.taken - 1]
+
+    def ahead(self, n: int) -> np.ndarray:
+        """Positions of the batch that was taken last and of those behind it in the window, `n` batches at most."""
+        return np.concatenate(self._batches[self.taken - 1 : self.taken - 1 + max(1, n)])
+
+    def rows_a_batch(self, seen: Mapping[str, Any]) -> float:
+        """The mean number of rows in a batch of the present window; it is asked of the mix where there is none yet."""
+        if not self._batches:
+            self._open(self._next(seen), self.n_windows + 1)
+        return len(self.window) / len(self._batches)
+
+    def _open(self, window: np.ndarray, number: int) -> None:
+        self.window, self.n_windows, self.taken = window, number, 0
+        rng = np.random.default_rng([self._seed, number])
+        self._batches = cut(window, self._lengths, self._n_rows, self._n_tokens, rng)
 
     def _next(self, seen: Mapping[str, Any]) -> np.ndarray:
         window = np.asarray(self._mix("order", self._rows, self._rng, seen))
@@ -92,7 +119,58 @@ class Feed:
 
     def restore(self, state: Mapping[str, Any], window: np.ndarray) -> None:
         self._rng.bit_generator.state = state["rng"]
-        self.window, self.taken, self.n_windows = window, state["taken"], state["n_windows"]
+        if len(window):
+            self._open(window, state["n_windows"])
+        else:
+            self._batches, self.window, self.n_windows = [], window, state["n_windows"]
+        self.taken = state["taken"]
+
+
+def cut(
+    window: np.ndarray, lengths: np.ndarray | None, n_rows: int, n_tokens: int | None, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """A window `(W,)` of positions as batches of rows of like length.
+
+    Rows are compared inside pools of `POOL` batches in a row, so that the order of the window, a curriculum for instance,
+    stays what it is from pool to pool; the batches of a pool come in random order. With `n_rows` sizes differ by at most
+    one; with `n_tokens` a batch has as many rows as fit, the longest times their number, and at least one.
+    Without `lengths` the order stays as it is.
+
+    >>> parts = cut(np.arange(5), np.array([9, 1, 8, 2, 3]), 2, None, np.random.default_rng(0))
+    >>> sorted(sorted(part.tolist()) for part in parts)
+    [[0, 2], [1, 3], [4]]
+    """
+    if lengths is None:
+        return np.array_split(window, -(-len(window) // n_rows))
+    own = lengths[window]
+    if n_tokens is None:
+        n_batches = -(-len(window) // n_rows)
+        pools = np.array_split(np.arange(len(window)), -(-n_batches // POOL))
+    else:
+        pools = np.split(np.arange(len(window)), _ends(own, POOL * n_tokens))
+    batches: list[np.ndarray] = []
+    for pool in pools:
+        shuffled = rng.permutation(pool)
+        order = shuffled[np.argsort(own[shuffled], kind="stable")]
+        parts = np.array_split(order, -(-len(pool) // n_rows)) if n_tokens is None else _packed(order, own, n_tokens)
+        batches += [window[parts[i]] for i in rng.permutation(len(parts)).tolist()]
+    return batches
+
+
+def _ends(lengths: np.ndarray, n_tokens: int) -> np.ndarray:
+    """Where to part rows so that each part has about `n_tokens` tokens."""
+    part = (np.cumsum(lengths) - 1) // n_tokens
+    return np.flatnonzero(np.diff(part)) + 1
+
+
+def _packed(order: np.ndarray, lengths: np.ndarray, n_tokens: int) -> list[np.ndarray]:
+    """Rows, shortest first, as batches of up to `n_tokens` tokens with padding; a longer row is a batch of its own."""
+    parts, start = [], 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or lengths[order[end]] * (end + 1 - start) > n_tokens:
+            parts.append(order[start:end])
+            start = end
+    return parts
 
 
 def deal(lengths: np.ndarray, rank: int, size: int, n_micro: int, ties: np.ndarray | None = None) -> list[np.ndarray]:

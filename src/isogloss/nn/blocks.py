@@ -96,9 +96,17 @@ def depths(model: nn.Module, embeddings: Sequence[nn.Module], blocks: Sequence[n
     return {name: depth[id(p)] for name, p in model.named_parameters()}
 
 
+def n_frozen(embeddings: Sequence[nn.Module], blocks: Sequence[nn.Module]) -> int:
+    """How many blocks, from the lowest, lie below the first trained parameter, shared tables of the embeddings included."""
+    if any(p.requires_grad for module in embeddings for p in module.parameters()):
+        return 0
+    trained = (i for i, block in enumerate(blocks) if any(p.requires_grad for p in block.parameters()))
+    return next(trained, len(blocks))
+
+
 def rest_frozen(embeddings: Sequence[nn.Module], blocks: Sequence[nn.Module]) -> None:
     """Put what lies below the first trained parameter in evaluation mode: its states are the same at every step."""
-    for module in (nn.ModuleList(embeddings), *blocks):
-        if any(p.requires_grad for p in module.parameters()):
-            return
+    if any(p.requires_grad for module in embeddings for p in module.parameters()):
+        return
+    for module in (*embeddings, *blocks[: n_frozen(embeddings, blocks)]):
         module.eval()

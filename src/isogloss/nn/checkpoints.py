@@ -8,7 +8,7 @@ checkpoints/step-00000400/weights.safetensors     trained parameters only
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 
 from isogloss.core import files
 from isogloss.core.errors import PlaceError
-from isogloss.nn.disk import whole_folder
+from isogloss.nn.disk import whole_folder, write_tensors
 
 FORMAT = 1
 TENSORS = ("weights", "optimizer", "order")
@@ -48,21 +48,16 @@ class Checkpoints:
 
     def save(self, step: int, tensors: Mapping[str, Mapping[str, torch.Tensor]], state: Mapping[str, Any]) -> None:
         """Write a checkpoint; it appears whole, in the place of one of the same step."""
-        from safetensors.torch import save_file
-
         with whole_folder(self.path(step)) as temporary:
             for name in TENSORS:
-                save_file(
-                    {k: v.detach().cpu().contiguous() for k, v in tensors[name].items()},
-                    temporary / f"{name}.safetensors",
-                )
+                write_tensors(temporary / f"{name}.safetensors", tensors[name])
             sums = {p.name: [p.stat().st_size, files.digest(p)] for p in sorted(temporary.iterdir())}
             files.write_json(
                 temporary / "state.json", {"format": FORMAT, "key": self.key, "step": step, "files": sums, **state}
             )
 
-    def read(self, step: int) -> Checkpoint:
-        """Read a checkpoint. Raises PlaceError when it is not whole, or of another training."""
+    def read(self, step: int, which: Sequence[str] = TENSORS) -> Checkpoint:
+        """Read a checkpoint, or some of its tensors. Raises PlaceError when it is not whole, or of another training."""
         from safetensors.torch import load_file
 
         folder = self.path(step)
@@ -73,9 +68,7 @@ class Checkpoints:
             path = folder / name
             if not path.is_file() or path.stat().st_size != size or files.digest(path) != digest:
                 raise PlaceError(f"{path} is missing or damaged")
-        tensors = {
-            name: files.read_own(folder / f"{name}.safetensors", lambda path: load_file(path)) for name in TENSORS
-        }
+        tensors = {name: files.read_own(folder / f"{name}.safetensors", lambda path: load_file(path)) for name in which}
         return Checkpoint(step, tensors, state)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:

@@ -155,7 +155,7 @@ class Embedder:
         for start in range(0, len(texts), CHUNK):
             part = [before + text for text in texts[start : start + CHUNK]]
             ids, cuts[start : start + CHUNK] = token_ids(self._model, part, self.max_length)
-            none = next((i for i, row in enumerate(ids) if not row), None)
+            none = next((i for i, row in enumerate(ids) if not len(row)), None)
             if none is not None:
                 raise TextError(start + none, f"has no token in the vocabulary of {self.name}")
             for at in by_length([len(row) for row in ids], batch_tokens):
@@ -176,9 +176,9 @@ class Embedder:
         if not before or self._layout.with_prompt:
             return 0
         ids = token_ids(self._model, [before], self.max_length)[0][0]
-        return len(ids) - (bool(ids) and ids[-1] in self._model.tokenizer.all_special_ids)
+        return len(ids) - (len(ids) > 0 and int(ids[-1]) in self._model.tokenizer.all_special_ids)
 
-    def _vectors(self, ids: Sequence[Sequence[int]], n_prompt: int) -> np.ndarray:
+    def _vectors(self, ids: Sequence[Sequence[int] | np.ndarray], n_prompt: int) -> np.ndarray:
         with torch.inference_mode():
             batch = padded(self._model, ids)
             states_BTD = self._model.net(**batch).last_hidden_state

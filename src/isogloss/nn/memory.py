@@ -5,18 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 FLOAT = 4
 
 
-def needed(n_all: int, n_trained: int) -> dict[str, int]:
+def needed(n_all: int, n_trained: int, optimizer: str = "adamw", *, in_backward: bool = False) -> dict[str, int]:
     """Bytes by what they are for: weights, gradients, optimizer; activations come on top and depend on the batch.
+
+    Gradients that are used while the backward pass runs, and sums of rows and columns (adafactor), count as nothing.
 
     >>> needed(10, 4)
     {'weights': 40, 'gradients': 16, 'optimizer': 32}
     """
-    return {"weights": FLOAT * n_all, "gradients": FLOAT * n_trained, "optimizer": 2 * FLOAT * n_trained}
+    gradients = 0 if in_backward else FLOAT * n_trained
+    return {
+        "weights": FLOAT * n_all,
+        "gradients": gradients,
+        "optimizer": 2 * FLOAT * n_trained if optimizer == "adamw" else 0,
+    }
 
 
 def available() -> int | None:
@@ -59,13 +67,12 @@ def peak(device: str) -> int | None:
     return resident(peak=True)
 
 
-def sentence(n_all: int, n_trained: int) -> str:
-    """What is said of a model before its weights are read.
+def sentence(n_all: int, n_trained: int, parts: Mapping[str, int]) -> str:
+    """What is said of a model before its weights are read; `parts` are those of `needed`.
 
-    >>> sentence(278_000_000, 7_000_000)
+    >>> sentence(278_000_000, 7_000_000, needed(278_000_000, 7_000_000))
     '278.0 M parameters, 7.0 M trained: 1.11 GB weights, 0.03 GB gradients, 0.06 GB optimizer; 1.20 GB and activations'
     """
-    parts = needed(n_all, n_trained)
     listed = ", ".join(f"{n_bytes / 1e9:.2f} GB {what}" for what, n_bytes in parts.items())
     sizes = f"{n_all / 1e6:.1f} M parameters, {n_trained / 1e6:.1f} M trained"
     return f"{sizes}: {listed}; {sum(parts.values()) / 1e9:.2f} GB and activations"

@@ -13,7 +13,10 @@ from torch import nn
 from isogloss.nn.pooling import pooled
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+
+    from isogloss.nn.states import Below
 
 # Names under which configurations of transformers keep their dropouts.
 DROPOUTS = (
@@ -29,7 +32,7 @@ class Start:
     `rows` gives the train rows (`text, lang`): a tokenizer may be trained on them; what is made from them is kept in
     `folder`, so that a resumed run begins with the same. `embeds`: a text is answered with a vector, not with a label.
     `loading` is what methods ask of `from_pretrained`. With `skeleton` the weights are not read: the parameters are
-    there to be counted, on the device "meta".
+    there to be counted, on the device "meta". `kept`: the ids that the corpus uses, where the vocabulary is trimmed.
     """
 
     labels: tuple[str, ...]
@@ -41,6 +44,7 @@ class Start:
     loading: Mapping[str, Any] = field(default_factory=dict)
     skeleton: bool = False
     embeds: bool = False
+    kept: np.ndarray | None = None
 
 
 class TextModel(nn.Module):
@@ -56,9 +60,14 @@ class TextModel(nn.Module):
         super().__init__()
         self.net, self.tokenizer, self.pooling = net, tokenizer, pooling
         self.labels, self.max_length, self.facts = tuple(labels), max_length, dict(facts)
+        # While training: what frozen blocks give (nn/states.py), and which ids were met so far `(V,)`.
+        self.below: Below | None = None
+        self.noted: np.ndarray | None = None
 
     def forward(self, **inputs: torch.Tensor) -> Any:
         """What `net` gives; with a pooling, unit vectors `(B, D)` float32 of the texts."""
+        if self.below is not None and not self.below.inside:
+            return self.below(self, inputs)
         if self.pooling is None:
             return self.net(**inputs)
         states_BTD = self.net(**inputs).last_hidden_state

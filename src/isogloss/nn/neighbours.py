@@ -48,7 +48,7 @@ def states(
     """
     model = embedder.model
     ids, _ = token_ids(model, texts, LENGTH)
-    none = next((i for i, row in enumerate(ids) if not row), None)
+    none = next((i for i, row in enumerate(ids) if not len(row)), None)
     if none is not None:
         raise DataError(f"'{texts[none][:40]}' has no token in the vocabulary of {embedder.name}; leave it out")
     layers: list[int] = []

@@ -6,17 +6,20 @@ import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 
+from isogloss.core.errors import InputError
 from isogloss.core.recipe import Bound
 from isogloss.nn import dropout
 from isogloss.nn.answer import outputs
 from isogloss.nn.batches import deal
 from isogloss.nn.blocks import rest_frozen
 from isogloss.nn.model import TextModel
+from isogloss.nn.optimizers import AtTheEnd, InBackward, Kind, Update, groups_of
 from isogloss.nn.world import World
 
 
@@ -24,41 +27,64 @@ from isogloss.nn.world import World
 class Stepped:
     """What one optimizer step did, over all processes. Arrays are by language, in the order of `Trainee.langs`.
 
-    `loss` is summed without weights, `units` counts what it is summed over; `norm` is the gradient's before clipping,
-    not finite when the step was not taken.
+    `loss` is summed without weights, `units` counts what it is summed over; `n_padded` are all tokens that were computed,
+    padding included; `norm` is the gradient's before clipping, not finite when the step was not taken.
     """
 
     loss: np.ndarray
     units: np.ndarray
     rows: np.ndarray
     tokens: np.ndarray
+    n_padded: float
     norm: float
     stop: bool
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a trainee learns: what `[train]` says of it, and nothing of how long or from what."""
+
+    optimizer: Kind = "adamw"
+    in_backward: bool = False
+    accumulate: int = 1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    checkpointing: bool = False
 
 
 class Trainee:
     """A model with its optimizer. `rates` are factors of the learning rate by the name of the trained parameter.
 
     `penalties` are functions of the step's number: scalars that are added to the loss of each unit.
+    Raises InputError for a manner that the model or the number of processes does not allow.
     """
 
     def __init__(
         self, model: TextModel, task: Bound, family: Any, rates: Mapping[str, float],
         penalties: Sequence[Callable[[int], torch.Tensor]], world: World, *,
-        langs: Sequence[str], seed: int, accumulate: int, weight_decay: float, clip: float,
+        langs: Sequence[str], seed: int, manner: Manner,
     ) -> None:  # fmt: skip
         self.model, self.task, self.family, self.world = model, task, family, world
-        self.langs, self.seed, self.accumulate, self.clip = tuple(langs), seed, accumulate, clip
+        self.langs, self.seed, self.manner = tuple(langs), seed, manner
         self._penalties = penalties
         for name, p in model.named_parameters():
             p.requires_grad_(name in rates)
         dropout.by_row(model, model.net)
+        if manner.checkpointing:
+            _checkpoint_blocks(model)
+        if manner.in_backward and world.size > 1:
+            raise InputError(
+                f"train.in_backward moves a weight before its gradients could be added over the {world.size} processes; "
+                "set it to false, or train in one process"
+            )
         self._called = world.spread(model)
         self.rates = dict(rates)
-        self.optimizer = torch.optim.AdamW(
-            _groups(model, rates, weight_decay), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True
+        groups = groups_of(model, rates, manner.weight_decay)
+        self.update: Update = (
+            InBackward(manner.optimizer, groups)
+            if manner.in_backward
+            else AtTheEnd(manner.optimizer, groups, manner.clip, world.scaler)
         )
-        self._stepper = world.accelerator.prepare_optimizer(self.optimizer, device_placement=False)
 
     # -- learning -----------------------------------------------------------------------------------------------
 
@@ -78,23 +104,45 @@ class Trainee:
         processes. `number` is that of the step: with the seed it fixes everything random. `stop` is true on every
         process when it is on one.
         """
-        self._seed(number)
-        self.model.train()
-        rest_frozen(self.family.embeddings(self.model), self.family.blocks(self.model))
+        self._ready(number)
         n = len(self.langs)
-        sums = np.zeros(4 * n + 2)
+        sums = np.zeros(4 * n + 3)
         lengths = np.array([len(row["ids"]) for row in rows])
         ties = np.array([row["group"] for row in rows]) if rows and "group" in rows[0] else None
-        share = deal(lengths, self.world.rank, self.world.size, self.accumulate, ties)
+        share = deal(lengths, self.world.rank, self.world.size, self.manner.accumulate, ties)
+        self.update.begin(lr)
         for i, places in enumerate(share):
             last = i == len(share) - 1
             with contextlib.nullcontext() if last else self.world.accelerator.no_sync(self._called):
                 self._backward(rows, weights, codes, places, number, sums)
         sums[-1] = stop
         sums = self.world.sum(sums)
-        norm = self._update(lr, sums[-2])
-        loss, units, seen, tokens = (sums[k * n : (k + 1) * n] for k in range(4))
-        return Stepped(loss, units, seen, tokens, norm, bool(sums[-1]))
+        units = sums[-3]
+        # gradients of processes were averaged, not summed
+        norm = self.update.end(self.world.size / units if units > 0 else 0.0)
+        loss, counted, seen, tokens = (sums[k * n : (k + 1) * n] for k in range(4))
+        return Stepped(loss, counted, seen, tokens, float(sums[-2]), norm, bool(sums[-1]))
+
+    def _ready(self, number: int) -> None:
+        """Put the model in training mode, what is frozen at its bottom excepted, and fix everything random."""
+        self._seed(number)
+        self.model.train()
+        rest_frozen(self.family.embeddings(self.model), self.family.blocks(self.model))
+
+    def _forward(
+        self, rows: Sequence[Mapping[str, Any]], weights: np.ndarray, places: np.ndarray, number: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+        """Of the rows at `places`: `loss_B` and `n_B`, the weighted sum with penalties, and tokens with padding."""
+        encoded = [rows[i] for i in places.tolist()]
+        batch = self.task("collate", self.model, encoded)
+        draws = dropout.Draws(self.seed, number, places.tolist(), self.world.device)
+        with dropout.drawing(draws), self.world.autocast():
+            loss_B, n_B = self.task("loss", self._called, batch)
+            weight_B = torch.as_tensor(weights[places], dtype=loss_B.dtype, device=loss_B.device)
+            total = (loss_B * weight_B).sum()
+            for penalty in self._penalties:
+                total = total + penalty(number) * (n_B * weight_B).sum()
+        return loss_B, n_B, total, len(encoded) * max(len(row["ids"]) for row in encoded)
 
     def _backward(
         self,
@@ -110,43 +158,41 @@ class Trainee:
         if not real and self.world.size == 1:
             return
         at = places if real else np.zeros(1, np.int64)
-        encoded = [rows[i] for i in at.tolist()]
-        batch = self.task("collate", self.model, encoded)
-        lengths = [len(row["ids"]) for row in encoded]
-        draws = dropout.Draws(self.seed, number, at.tolist(), lengths, max(lengths), self.world.device)
-        with dropout.drawing(draws):
-            loss_B, n_B = self.task("loss", self._called, batch)
-        weight_B = torch.as_tensor(weights[at] * real, dtype=loss_B.dtype, device=loss_B.device)
-        total = (loss_B * weight_B).sum()
-        for penalty in self._penalties:
-            total = total + penalty(number) * (n_B * weight_B).sum()
-        self.world.accelerator.backward(total)
+        loss_B, n_B, total, n_padded = self._forward(rows, weights if real else np.zeros_like(weights), at, number)
+        units = n_B.detach().double().cpu().numpy()
+        weighted = float((units * weights[at]).sum()) if real else 0.0
+        if self.manner.in_backward:
+            total = total / weighted if weighted else total * 0.0
+        (self.world.scaler.scale(total) if self.world.scaler is not None else total).backward()
         if real:
             n = len(self.langs)
-            units = n_B.detach().double().cpu().numpy()
-            for k, values in enumerate(
-                (loss_B.detach().double().cpu().numpy(), units, np.ones(len(at)), np.array(lengths, float))
-            ):
+            lengths = np.array([len(rows[i]["ids"]) for i in at.tolist()], float)
+            for k, values in enumerate((loss_B.detach().double().cpu().numpy(), units, np.ones(len(at)), lengths)):
                 sums[k * n : (k + 1) * n] += np.bincount(codes[at], weights=values, minlength=n)
-            sums[-2] += float((units * weights[at]).sum())
+            sums[-3] += weighted
+            sums[-2] += n_padded
 
-    def _update(self, lr: float, units: float) -> float:
-        """Divide, clip and step; returns the norm of the gradient before clipping."""
-        trained = [p for p in self.model.trainable.values() if p.grad is not None]
-        self.world.accelerator.unscale_gradients(self._stepper)
-        per_unit = self.world.size / units if units > 0 else 0.0  # processes were averaged, not summed
-        norm = float(torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])) * per_unit
-        if np.isfinite(norm):
-            factor = per_unit * min(1.0, self.clip / (norm + 1e-6))
-            for p in trained:
-                p.grad.mul_(factor)  # type: ignore[union-attr]
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["factor"]
-        # With fp16 the scaler must see every gradient, also those that overflowed: it skips the step and scales down.
-        if np.isfinite(norm) or self.world.precision == "fp16":
-            self._stepper.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return norm
+    def blame(
+        self, rows: Sequence[Mapping[str, Any]], weights: np.ndarray, codes: np.ndarray, *, number: int
+    ) -> list[str]:
+        """The languages of a batch whose own rows give a loss or a gradient that is not finite; moves nothing.
+
+        Empty when none does alone, and also when each of several does: then it is not the doing of a language.
+        """
+        if self.manner.in_backward:
+            return []  # a backward pass would move weights
+        self._ready(number)
+        guilty, met = [], sorted(set(codes.tolist()))
+        for code in met:
+            places = np.flatnonzero(codes == code)
+            _, _, total, _ = self._forward(rows, weights, places, number)
+            (self.world.scaler.scale(total) if self.world.scaler is not None else total).backward()
+            grads = [p.grad for p in self.model.trainable.values() if p.grad is not None]
+            if not all(bool(torch.isfinite(grad).all()) for grad in grads) or not bool(torch.isfinite(total)):
+                guilty.append(self.langs[code])
+            for p in self.model.trainable.values():
+                p.grad = None
+        return guilty if len(guilty) < len(met) or len(met) == 1 else []
 
     def _seed(self, number: int) -> None:
         """Fix what draws from the common generators at this step; dropouts have their own."""
@@ -162,7 +208,8 @@ class Trainee:
         mine = np.arange(self.world.rank, len(rows), self.world.size)
         out = np.zeros((len(rows), self.model.n_outputs))
         if len(mine):
-            out[mine] = self.task("decode", outputs(self.model, [rows[i]["ids"] for i in mine]))
+            with self.world.autocast():
+                out[mine] = self.task("decode", outputs(self.model, [rows[i]["ids"] for i in mine]))
         return self.world.sum(out)
 
     # -- what a checkpoint holds --------------------------------------------------------------------------------
@@ -172,44 +219,54 @@ class Trainee:
         return {name: p.detach().contiguous() for name, p in self.model.trainable.items()}
 
     def memory(self) -> dict[str, torch.Tensor]:
-        """The optimizer's state, as `NAME/exp_avg` and so on."""
+        """The state of the optimizer, as `NAME/exp_avg` and so on."""
         names = {id(p): name for name, p in self.model.trainable.items()}
         return {
             f"{names[id(p)]}/{key}": (value if isinstance(value, torch.Tensor) else torch.tensor(value)).contiguous()
-            for p, state in self.optimizer.state.items()
+            for optimizer in self.update.optimizers
+            for p, state in optimizer.state.items()
             for key, value in state.items()
         }
 
     def scaler(self) -> dict[str, float]:
         """The state of the loss scaling, where there is one."""
-        scaler = self.world.accelerator.scaler
+        scaler = self.world.scaler
         return {k: float(v) for k, v in scaler.state_dict().items()} if scaler is not None else {}
 
     def restore(
-        self, weights: Mapping[str, torch.Tensor], memory: Mapping[str, torch.Tensor], scaler: Mapping[str, float]
+        self,
+        weights: Mapping[str, torch.Tensor],
+        memory: Mapping[str, torch.Tensor] = MappingProxyType({}),
+        scaler: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
-        """Be as at a checkpoint."""
+        """Be as at a checkpoint; the optimizer without `memory` as at the beginning."""
         trained = self.model.trainable
         with torch.no_grad():
             for name, value in weights.items():
                 trained[name].copy_(value)
-        self.optimizer.state.clear()
+        owner = {
+            id(p): optimizer
+            for optimizer in self.update.optimizers
+            for group in optimizer.param_groups
+            for p in group["params"]
+        }
+        for optimizer in self.update.optimizers:
+            optimizer.state.clear()
         for key, value in memory.items():
             name, _, part = key.rpartition("/")
-            self.optimizer.state[trained[name]][part] = value.to(trained[name].device)
-        if scaler and self.world.accelerator.scaler is not None:
+            owner[id(trained[name])].state[trained[name]][part] = value.to(trained[name].device)
+        if scaler and self.world.scaler is not None:
             whole = {
                 **scaler,
                 "growth_interval": int(scaler["growth_interval"]),
                 "_growth_tracker": int(scaler["_growth_tracker"]),
             }
-            self.world.accelerator.scaler.load_state_dict(whole)
+            self.world.scaler.load_state_dict(whole)
 
 
-def _groups(model: TextModel, rates: Mapping[str, float], decay: float) -> list[dict[str, Any]]:
-    """Parameters by rate and decay: biases and norms, which have one axis, do not decay."""
-    grouped: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, factor in rates.items():
-        p = model.get_parameter(name)
-        grouped.setdefault((factor, decay if p.ndim > 1 else 0.0), []).append(p)
-    return [{"params": ps, "factor": factor, "weight_decay": wd} for (factor, wd), ps in grouped.items()]
+def _checkpoint_blocks(model: TextModel) -> None:
+    """Remember only what enters a block, and compute the block again in the backward pass (Chen et al. 2016)."""
+    if not getattr(model.net, "supports_gradient_checkpointing", False):
+        raise InputError(f"train.checkpointing: {type(model.net).__name__} cannot compute its blocks again")
+    # with tensors, not numbers, kept between the two passes; dropouts meet their numbers again
+    model.net.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": dropout.again})

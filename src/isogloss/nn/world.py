@@ -12,33 +12,33 @@ from torch import nn
 from isogloss.core.errors import InputError
 
 
-class World:
-    """Accelerate set up for a precision, and the few things processes tell each other.
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies in bf16 (AMX, AVX-512 BF16): elsewhere bf16 is emulated, and slower than fp32."""
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
-    `precision`: "auto" is bf16 where an accelerator has it and fp32 elsewhere; fp16 is scaled and needs CUDA.
-    Raises InputError for a precision that this machine does not have.
+
+class World:
+    """Processes, device and precision, and the few things processes tell each other.
+
+    `precision`: "auto" is bf16 where the device computes in it, and fp32 elsewhere; fp16 is scaled. Weights, gradients
+    and the optimizer are fp32 in each; products are computed in half precision (autocast).
     """
 
     def __init__(self, precision: str = "auto") -> None:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
-        from accelerate.utils import GradScalerKwargs, InitProcessGroupKwargs
+        from accelerate.utils import InitProcessGroupKwargs
 
         cuda = torch.cuda.is_available()
-        if precision == "fp16" and not cuda:
-            raise InputError('train.precision is "fp16", which needs a CUDA device; use "auto", "bf16" or "fp32" here')
         if precision == "auto":
-            precision = "bf16" if cuda and torch.cuda.is_bf16_supported() else "fp32"
+            precision = "bf16" if (torch.cuda.is_bf16_supported() if cuda else cpu_has_bf16()) else "fp32"
         self.precision = precision
-        AcceleratorState._reset_state()  # one process may train twice, at two precisions
+        AcceleratorState._reset_state()  # one process may train twice
         # Others wait as long as the first one prepares the corpus.
         patient = InitProcessGroupKwargs(timeout=timedelta(hours=24), backend=None)
-        mixed = "no" if precision == "fp32" else precision
         self.accelerator = Accelerator(
-            mixed_precision=mixed,
-            cpu=not cuda,
-            kwargs_handlers=[patient, GradScalerKwargs()],
-            step_scheduler_with_optimizer=False,
+            mixed_precision="no", cpu=not cuda, kwargs_handlers=[patient], step_scheduler_with_optimizer=False
         )
         # One division is ours; `accelerate launch` would hand in another through the environment.
         self.accelerator.gradient_accumulation_steps = 1
@@ -48,6 +48,12 @@ class World:
             )
         self.rank, self.size = self.accelerator.process_index, self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
+        self.scaler = torch.amp.GradScaler(self.device.type) if precision == "fp16" else None
+
+    def autocast(self) -> torch.autocast:
+        """In which a model is called."""
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        return torch.autocast(self.device.type, half, enabled=half is not None)
 
     @property
     def first(self) -> bool:
@@ -79,6 +85,6 @@ class World:
             self.accelerator.end_training()
 
     def spread(self, model: nn.Module) -> nn.Module:
-        """The model as training calls it: on its device, in its precision, gradients averaged over processes."""
+        """The model as training calls it: on its device, gradients averaged over processes."""
         prepared: nn.Module = self.accelerator.prepare_model(model)
         return prepared

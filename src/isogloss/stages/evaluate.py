@@ -102,9 +102,9 @@ def can_answer_untuned(recipe: Recipe) -> bool:
     """Whether the recipe's model has a head for some labels before it is trained; whether for ours, only it can tell."""
     if not recipe.family.part.has("untuned") or "untuned" not in recipe.baselines:
         return False
-    from isogloss.stages.training import loop
+    from isogloss.stages.training import setup
 
-    return bool(recipe.family("untuned", loop.untrained(recipe, (), skeleton=True)))
+    return bool(recipe.family("untuned", setup.untrained(recipe, (), skeleton=True)))
 
 
 def _floor() -> parts.Part:
@@ -195,9 +195,9 @@ def _answer(job: _Job) -> None:
 
 def _untuned(recipe: Recipe, labels: tuple[str, ...]) -> Any:
     """The recipe's model before training, or None where it has no head for these labels."""
-    from isogloss.stages.training import loop
+    from isogloss.stages.training import setup
 
-    return recipe.family("untuned", loop.untrained(recipe, labels, skeleton=False))
+    return recipe.family("untuned", setup.untrained(recipe, labels, skeleton=False))
 
 
 def _sample(train: pl.DataFrame, seed: int) -> pl.DataFrame:

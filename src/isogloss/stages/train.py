@@ -36,9 +36,9 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
     """
     reads = {**recipe.sections("task", "model", "train", "budget", "seed"), "corpus": run.key("prepare")}
     if recipe.loops:
-        from isogloss.stages.training import loop
+        from isogloss.stages.training import loop, setup
 
-        reads |= loop.sources(recipe)
+        reads |= setup.sources(recipe)
     changed = run.differences("train", reads) if not again else ["again"]
     if changed == []:
         say.line("train     fresh, nothing to do")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from isogloss.nn.model import Start, TextModel
 
 BLOCKS = True
+# Its vocabulary can be trimmed while it is trained.
+TRIMS = True
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
             config.num_labels = len(start.labels)
             config.problem_type = "single_label_classification"
         try:
-            net = _net(config, folder, start.loading, start.skeleton, head=not start.embeds)
+            net = _net(config, folder, start.loading, start.skeleton, head=not start.embeds, kept=start.kept)
         except (InputError, MemoryError):
             raise
         except Exception as error:
@@ -229,10 +231,11 @@ def _net(
     *,
     whole: bool = False,
     head: bool = True,
+    kept: np.ndarray | None = None,
 ) -> nn.Module:
     """The model, with its `head` or without. A head may be new, unless it must be `whole`; what lies below never may.
 
-    Raises InputError when weights are missing or have another shape: training or answering would go on from noise.
+    With `kept` its vocabulary has rows of these ids only, where that can be done. Raises InputError when weights are missing or have another shape: training or answering would go on from noise.
     """
     import torch
     from transformers import AutoModel, AutoModelForSequenceClassification
@@ -243,7 +246,8 @@ def _net(
             return Auto.from_config(config)
     if folder is None:
         return Auto.from_config(config)
-    net, info = Auto.from_pretrained(
+    read = None if kept is None or loading else _trimmed(Auto, config, folder, kept)
+    net, info = read or Auto.from_pretrained(
         folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
         local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **loading,
     )  # fmt: skip
@@ -259,6 +263,45 @@ def _net(
             f"{folder} lacks {len(lost)} weights of a {config.model_type}, or has them in another shape ({some})"
         )
     return net
+
+
+def _trimmed(Auto: Any, config: Any, folder: Path, kept: np.ndarray) -> tuple[nn.Module, dict[str, Any]] | None:
+    """The model with rows of the ids `kept` only: the others are never read. None where the table cannot be told."""
+    from contextlib import ExitStack
+
+    import torch
+    from safetensors import safe_open
+
+    from isogloss.nn.disk import weight_files
+    from isogloss.nn.trimming import Table, TrimmedEmbedding
+
+    with torch.device("meta"):
+        skeleton = Auto.from_config(config)
+    whole = skeleton.get_input_embeddings()
+    name = next((name for name, p in skeleton.named_parameters() if p is whole.weight), "")
+    files = weight_files(folder)
+    table = Table.find(files, name, config.vocab_size)
+    pad = whole.padding_idx
+    if table is None or (pad is not None and pad >= len(kept)):
+        return None
+    n_all = config.vocab_size
+    with ExitStack() as opened:
+        weights: dict[str, Any] = {}
+        for path in files:
+            handle = opened.enter_context(safe_open(path, framework="pt"))
+            weights |= {key: handle.get_slice(key) for key in handle.keys()}  # noqa: SIM118  it is no mapping
+        weights[table.name] = table.rows(kept)
+        config.vocab_size = len(kept)
+        try:
+            net, info = type(skeleton).from_pretrained(
+                None, config=config, state_dict=weights, dtype=torch.float32, trust_remote_code=False,
+                ignore_mismatched_sizes=True, output_loading_info=True,
+            )  # fmt: skip
+        finally:
+            config.vocab_size = n_all
+    net.config.vocab_size = n_all
+    net.set_input_embeddings(TrimmedEmbedding(table, kept, pad, net.get_input_embeddings().weight.detach()))
+    return net, info
 
 
 def _positions(config: Any, tokenizer: Any) -> int:
@@ -325,12 +368,14 @@ def write(model: TextModel, folder: Path) -> list[Path]:
     from isogloss.nn.adapters import merge
     from isogloss.nn.disk import whole_folder
     from isogloss.nn.pooling import write_pooling
+    from isogloss.nn.trimming import restore
 
     merge(model)
     model.net.set_attn_implementation("eager" if not model.net._supports_sdpa else "sdpa")
     model.tokenizer.model_max_length = model.max_length
     with whole_folder(folder) as temporary, hub.quiet():
         model.net.save_pretrained(temporary)
+        restore(model.net, temporary)
         model.tokenizer.save_pretrained(temporary)
         if model.pooling is not None:
             write_pooling(temporary, model.pooling, model.n_outputs, model.max_length)

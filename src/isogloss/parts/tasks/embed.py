@@ -25,6 +25,8 @@ METRICS = ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")
 HEADLINE = "recall_at_1"
 # No labels, so no class weights, no confusion, no majority; what stands beside the model is:
 LABELLED = False
+# Rows of one content must meet in a batch, whatever their lengths.
+TIED = True
 BASELINES = ("floor_pooled", "untuned")
 # Similarities that are held at a time.
 CELLS = 20_000_000

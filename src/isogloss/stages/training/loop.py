@@ -1,4 +1,4 @@
-"""The training loop. `learn` is the whole story, top to bottom; the helpers below it stand in the order of their use.
+"""The training loop. `learn` and `_steps` are the whole story; the helpers below stand in the order of their use.
 
 One process or several (torchrun, accelerate launch): every process runs this file on the same rows and decides the
 same; only the first one writes and speaks.
@@ -6,12 +6,10 @@ same; only the first one writes and speaks.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +17,25 @@ import numpy as np
 import polars as pl
 import torch
 
-from isogloss.core import files, parts
-from isogloss.core import lang as lang_table
+from isogloss.core import files
 from isogloss.core.budget import Budget
-from isogloss.core.errors import BudgetEnded, DataError, InputError, IsoglossError, PlaceError
-from isogloss.core.recipe import Bound, Recipe, Train
+from isogloss.core.errors import BudgetEnded, InputError, PlaceError
+from isogloss.core.recipe import Recipe, Train
 from isogloss.core.run import Run
 from isogloss.core.say import Evaluated, Say
-from isogloss.core.weights import class_weights
 from isogloss.nn import memory
-from isogloss.nn.batches import Feed
+from isogloss.nn.batches import POOL
 from isogloss.nn.checkpoints import Checkpoint, Checkpoints
-from isogloss.nn.model import Start, TextModel, n_parameters
-from isogloss.nn.trainee import Stepped, Trainee
+from isogloss.nn.trainee import Stepped
 from isogloss.nn.world import World
-from isogloss.stages.train import slim, train_rows
+from isogloss.stages.training import setup
 from isogloss.stages.training.account import Log, Reserve, Seen
 from isogloss.stages.training.schedule import Measured, Plan, plan
+from isogloss.stages.training.setup import Job
 from isogloss.stages.training.supervise import Judged, Supervisor, columns
 
 # Steps in a row whose gradient is not a number, after which training has diverged; fp16 scales itself down meanwhile.
 LOST = 20
-# Few-shot: above this rate or these epochs a pretrained model of this many trained parameters is said to be at risk.
-BOLD_RATE, MANY_EPOCHS, LARGE = 5e-5, 10, 50e6
 # Steps before a measurement counts, and the share of the budget of seconds that it may take, up to so many seconds.
 COLD, MEASURING, LONGEST = 2, 0.04, 20.0
 
@@ -66,22 +60,32 @@ def learn(
     store = _store(run, reads, world, again=again)
     log = Log(run.path("steps.jsonl"), world.first)
     budget = Budget(recipe.budget.seconds, before=log.seconds)
-    spec, job = recipe.train, _prepare(recipe, run, world, say, rows, labels, log)
-    trainee, watch, feed, seen = job.trainee, job.watch, job.feed, job.seen
+    job = setup.prepare(recipe, run, world, say, rows, labels, log)
+    with contextlib.closing(job):
+        plan_, step, ended = _steps(job, store, budget, run, log, say)
+    return _finish(recipe, run, job, store, plan_, step, ended, budget, log, say)
+
+
+def _steps(job: Job, store: Checkpoints, budget: Budget, run: Run, log: Log, say: Say) -> tuple[Plan, int, str]:
+    """Step after step; returns the plan, the last step, and why it ended before the plan did."""
+    spec, trainee, watch, feed, seen = job.spec, job.trainee, job.watch, job.feed, job.seen
+    world = trainee.world
 
     checkpoint = _resume(job, store, say, log)
     plan_ = _plan(job, store, budget, say, run, log)
-    for note in cautions(job, plan_):
+    for note in setup.cautions(job, plan_):
         say.note(note)
     step, ended, lost = (checkpoint.step, checkpoint.state["ended"], 0) if checkpoint else (0, "", 0)
     if checkpoint:
         say.line(f"train     resuming at step {step} of {plan_.steps}")
+    _hear(job, say)
     reserve = Reserve(plan_.measured)
 
     while step < plan_.steps and not ended:
         # One step: the rows the mix wants next, wherever they are computed.
         started = time.monotonic()
-        at = feed.take(spec.batch, seen.value)
+        at = feed.take(seen.value)
+        _fill(job, at, plan_.steps - step)
         rate = spec.lr * plan_.rate(step, spec.warmup) * watch.rate
         cut = budget.left < reserve.seconds
         done = trainee.step(
@@ -115,12 +119,13 @@ def learn(
         reserve.evaluated(time.monotonic() - started)
         say.close()
         say.evaluated(row)
+        _hear(job, say)
         for reason in judged.fallen:
             say.note(f"back to step {watch.best_step} at half the rate: {reason}")
 
     if ended:
         say.note(f"training ended at step {step} of {plan_.steps}: {ENDED[ended]}")
-    return _finish(recipe, run, job, store, plan_, step, ended, budget, log, say)
+    return plan_, step, ended
 
 
 ENDED = {
@@ -138,38 +143,7 @@ def call(recipe: Recipe, message: Any) -> Any:
     return heard
 
 
-def sources(recipe: Recipe) -> dict[str, Any]:
-    """Digests of the weights and the files of methods that the recipe names, to tell when they change under work."""
-    family = recipe.family
-    found = family("source", untrained(recipe, (), skeleton=True)) if family.part.has("source") else None
-    of_methods = {m.name: read for m in recipe.methods if m.part.has("source") and (read := m("source"))}
-    return ({"weights": found} if found else {}) | ({"parallel": of_methods} if of_methods else {})
-
-
-def untrained(recipe: Recipe, labels: Sequence[str], *, skeleton: bool) -> Start:
-    """What a family needs for its model as it is before training."""
-    return _start(
-        recipe, Path(), labels, pl.DataFrame(schema={"text": pl.String, "lang": pl.String}), skeleton=skeleton
-    )
-
-
 # -- before the loop --------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Job:
-    """Everything a training works with. `encoded`, `weights`, `codes` (of languages) are by position of train rows."""
-
-    trainee: Trainee
-    encoded: list[dict[str, Any]]
-    weights: np.ndarray
-    codes: np.ndarray
-    dev_encoded: list[dict[str, Any]]
-    watch: Supervisor
-    feed: Feed
-    seen: Seen
-    spec: Train
-    tokens_per_word: dict[str, float]
 
 
 def _store(run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> Checkpoints:
@@ -187,145 +161,6 @@ def _store(run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> 
         files.write_json(note, plain)
     world.wait()
     return Checkpoints(folder, files.digest_of(plain))
-
-
-def _start(recipe: Recipe, folder: Path, labels: Sequence[str], rows: pl.DataFrame, *, skeleton: bool) -> Start:
-    loading: dict[str, Any] = {}
-    for method in recipe.methods:
-        loading |= method("loading") if method.part.has("loading") else {}
-    return Start(
-        tuple(labels), folder, lambda: rows.select("text", "lang"), recipe.locate, recipe.seed,
-        dropout=recipe.train.dropout, loading=loading, skeleton=skeleton,
-        embeds=not recipe.the_task.part.constant("LABELLED", True),
-    )  # fmt: skip
-
-
-def _model(recipe: Recipe, start: Start) -> tuple[TextModel, dict[str, float]]:
-    """The model with its methods applied, and the factor of the learning rate of every parameter that is trained."""
-    family = recipe.family
-    model = family("load", start)
-    torch.manual_seed(recipe.seed)
-    rates = {name: 1.0 for name, _ in model.named_parameters()}
-    for method in recipe.methods:
-        rates = method("apply", model, family.module, rates)
-        if not rates:
-            raise InputError(f"train.methods: after '{method.name}' nothing is left to train")
-    for name, p in model.named_parameters():
-        p.requires_grad_(name in rates)
-    return model, rates
-
-
-def _prepare(
-    recipe: Recipe, run: Run, world: World, say: Say, rows: pl.DataFrame, labels: tuple[str, ...], log: Log
-) -> Job:
-    """Read the model and the rows. What memory it takes is said before weights are read."""
-    spec, task = recipe.train, recipe.the_task
-    if labels:
-        rows = rows.filter(pl.col("label").is_in(labels))
-    langs = sorted(rows["lang"].unique().to_list())
-    choosing = [lang for lang in langs if spec.langs is None or lang in spec.langs]  # whose dev rows choose
-    n_own, n_drawn = Counter(rows["lang"].to_list()), spec.shots.rows if spec.shots else 0
-    strangers = [lang for lang in langs if lang not in choosing and n_own[lang] > n_drawn]
-    if strangers:
-        raise IsoglossError(
-            f"rows of {', '.join(strangers)} reached training; train.langs does not name it"
-            + (f", and train.shots draws {spec.shots.rows}" if spec.shots else "")
-        )
-    if world.first:
-        # not kept: its tokenizer alone takes 0.3 GB with the 250,000 pieces of XLM-R
-        size = n_parameters(_model(recipe, _start(recipe, run.path("start"), labels, rows, skeleton=True))[0])
-        free = memory.available()
-        say.line(
-            f"train     {memory.sentence(*size)}; {world.precision} on {world.device.type}"
-            + (f", {world.size} processes" if world.size > 1 else "")
-        )
-        if free is not None and world.device.type == "cpu" and sum(memory.needed(*size).values()) > free:
-            say.note(f"this machine has {free / 1e9:.1f} GB free, less than that; freeze blocks, or use lora")
-    world.wait()
-    model, rates = _model(recipe, _start(recipe, run.path("start"), labels, rows, skeleton=False))
-    # What training cuts, evaluation and serving cut too: the length is written with the tokenizer.
-    model.max_length = min(model.max_length, task.knobs.get("max_length", model.max_length))
-    penalties = _penalties(recipe, model, rows)
-    trainee = Trainee(
-        model, task, recipe.family.module, rates, penalties, world,
-        langs=langs, seed=recipe.seed, accumulate=spec.accumulate, weight_decay=spec.weight_decay, clip=spec.clip,
-    )  # fmt: skip
-    dev = train_rows(recipe, run, "dev").filter(pl.col("lang").is_in(langs))
-    if dev.is_empty():
-        if spec.stop or spec.keep:
-            raise DataError(
-                "train.stop and train.keep need dev rows of the languages that are trained on, and there are none"
-            )
-        say.note("there are no dev rows of the languages that are trained on: the last step is taken for the best")
-    encoded, dev_encoded = task("encode", model, rows, labels), task("encode", model, dev, labels)
-    _say_cut(rows["lang"].to_list(), encoded, say, log)
-    metric = parts.load("metrics", recipe.headline).module
-    watch = Supervisor(
-        dev.select(pl.col("id", "lang", "group", "^label$")),
-        choosing,
-        labels,
-        recipe.headline,
-        metric,
-        partial(task, "answers"),
-        spec.stop,
-        spec.keep,
-        recipe.seed,
-    )
-    codes = rows["lang"].rank("dense").to_numpy().astype(np.int64) - 1
-    feed = Feed(recipe.bound(spec.mix, "mixes"), slim(rows), recipe.seed)
-    n_rows = np.bincount(codes, minlength=len(langs))
-    return Job(
-        trainee,
-        encoded,
-        class_weights(rows, spec.weights),
-        codes,
-        dev_encoded,
-        watch,
-        feed,
-        Seen(langs, n_rows),
-        spec,
-        _tokens_per_word(rows, encoded),
-    )
-
-
-def _penalties(recipe: Recipe, model: TextModel, rows: pl.DataFrame) -> list[Callable[[int], torch.Tensor]]:
-    """What methods add to the loss, as functions of the step."""
-
-    def always(method: Bound) -> Callable[[int], torch.Tensor]:
-        return lambda step: torch.as_tensor(method("penalty", model))
-
-    found = [always(method) for method in recipe.methods if method.part.has("penalty")]
-    own = [method for method in recipe.methods if method.part.has("objective")]
-    return found + [method("objective", model, rows, seed=recipe.seed) for method in own]
-
-
-def _tokens_per_word(rows: pl.DataFrame, encoded: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Tokens per word of the train rows that were not cut, by language; only where spaces separate words."""
-    spaced = {lang for lang in rows["lang"].unique() if lang_table.facts(lang).spaces}
-    n = pl.DataFrame(
-        {"n_tokens": [len(row["ids"]) for row in encoded], "cut": [bool(row.get("cut")) for row in encoded]}
-    )
-    counted = pl.concat([rows.select("lang", "text"), n], how="horizontal").filter(
-        pl.col("lang").is_in(spaced), ~pl.col("cut")
-    )
-    words = pl.col("text").str.count_matches(r"\S+")
-    sums = counted.group_by("lang").agg(pl.col("n_tokens").sum() - 2 * pl.len(), words.sum().alias("n_words"))
-    return {lang: round(tokens / n_words, 3) for lang, tokens, n_words in sums.sort("lang").rows() if n_words}
-
-
-def _say_cut(langs: Sequence[str], encoded: Sequence[Mapping[str, Any]], say: Say, log: Log) -> None:
-    """Say of which languages texts were longer than what is read of them, the most first."""
-    cut: dict[str, list[bool]] = {}
-    for lang, row in zip(langs, encoded, strict=True):
-        cut.setdefault(lang, []).append(row.get("cut", False))
-    shares = {lang: float(np.mean(flags)) for lang, flags in cut.items() if any(flags)}
-    if shares:
-        most = sorted(shares, key=lambda lang: -shares[lang])
-        shown = ", ".join(f"{lang} {shares[lang]:.1%}" for lang in most[:5]) + (
-            f" and {len(most) - 5} more languages" if len(most) > 5 else ""
-        )
-        say.note(f"train texts longer than the model reads were cut: {shown}")
-    log.event("cut", shares=shares)
 
 
 def _resume(job: Job, store: Checkpoints, say: Say, log: Log) -> Checkpoint | None:
@@ -376,7 +211,8 @@ def _plan(job: Job, store: Checkpoints, budget: Budget, say: Say, run: Run, log:
     made = error = None
     if world.first:
         try:
-            made = plan(job.spec, len(job.encoded), budget.seconds, budget.left, measured)
+            a_batch = job.feed.rows_a_batch(job.seen.value)
+            made = plan(job.spec, len(job.encoded), a_batch, budget.seconds, budget.left, measured)
         except BudgetEnded as ended:
             error = str(ended)
     made, error = world.same((made.to_json() if made else None, error))
@@ -386,27 +222,12 @@ def _plan(job: Job, store: Checkpoints, budget: Budget, say: Say, run: Run, log:
         files.write_json(path, made)
     log.event("plan", **made)
     fixed = Plan.of(made)
-    say.line(
-        f"train     {fixed.steps:,} steps of {job.spec.batch} rows ({fixed.why}), evaluated every {fixed.eval_every}"
-    )
+    say.line(f"train     {fixed.steps:,} steps of {_size(job.spec)} ({fixed.why}), evaluated every {fixed.eval_every}")
     return fixed
 
 
-def cautions(job: Job, plan_: Plan) -> Iterator[str]:
-    """The classic warnings for few-shot rows: a large pretrained model forgets at high rates, and learns few rows by heart.
-
-    Adapters and small models (`isogloss/mini` has 9 million parameters) bear, and need, more than that.
-    """
-    spec, model = job.spec, job.trainee.model
-    n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if spec.shots is None or model.facts["start"] == "scratch" or n_trained <= LARGE:
-        return
-    what = f"{n_trained / 1e6:.0f} million pretrained parameters are trained on few-shot rows"
-    if spec.lr > BOLD_RATE:
-        yield f"{what} at lr = {spec.lr:g}; above {BOLD_RATE:g} such a model often forgets, and 2e-5 is safe"
-    epochs = plan_.steps * spec.batch / len(job.encoded)
-    if epochs > MANY_EPOCHS:
-        yield f"{what} for {epochs:.0f} epochs; above {MANY_EPOCHS} they are known by heart, and 5 are safe"
+def _size(spec: Train) -> str:
+    return f"up to {spec.batch_tokens:,} tokens" if spec.batch_tokens else f"{spec.batch} rows"
 
 
 def _measure(job: Job, store: Checkpoints, budget: Budget) -> Measured:
@@ -416,10 +237,13 @@ def _measure(job: Job, store: Checkpoints, budget: Budget) -> Measured:
     _save(job, store, 0, np.zeros((len(job.dev_encoded), job.trainee.model.n_outputs)), "", budget, world)
     save = time.monotonic() - started
     times: list[float] = []
-    began, over = time.monotonic(), False
+    began, over, filling, n_filled = time.monotonic(), False, 0.0, 0
     while not over:
         started = time.monotonic()
-        at = job.feed.take(spec.batch, job.seen.value)
+        at = job.feed.take(job.seen.value)
+        n_filled += _fill(job, at, POOL)
+        filling += time.monotonic() - started
+        started = time.monotonic()
         enough = len(times) >= COLD + 2 and (
             started - began > min(LONGEST, MEASURING * (budget.seconds or 0.0)) or budget.left <= 0
         )
@@ -441,7 +265,33 @@ def _measure(job: Job, store: Checkpoints, budget: Budget) -> Measured:
     if world.first:
         store.retain(set())
     world.wait()
-    return Measured(float(np.mean(times[COLD:] or times)), evaluation, save)
+    return Measured(float(np.mean(times[COLD:] or times)), evaluation, save, filling / max(1, n_filled))
+
+
+def _fill(job: Job, at: np.ndarray, left: int) -> int:
+    """Where frozen blocks are computed once: do so for the batch `at` and those behind it, together; how many rows.
+
+    `left` steps remain. A few batches at a time, in batches of like length: small batches are computed badly.
+    """
+    trainee = job.trainee
+    below = trainee.model.below
+    if below is None or not below.lacks([job.encoded[i]["ids"] for i in at.tolist()]):
+        return 0
+    ahead = np.unique(job.feed.ahead(min(left, POOL)))
+    mine = ahead[trainee.world.rank :: trainee.world.size]
+    with trainee.world.autocast():
+        below.fill(trainee.model, [job.encoded[i]["ids"] for i in mine.tolist()])
+    return len(ahead)
+
+
+def _hear(job: Job, say: Say) -> None:
+    """Say what went wrong with kept states, once."""
+    below = job.trainee.model.below
+    if below is not None and below.store is not None:
+        below.store.flush()
+        for sentence in below.store.said:
+            say.note(sentence)
+        below.store.said.clear()
 
 
 # -- in the loop ------------------------------------------------------------------------------------------------
@@ -514,7 +364,7 @@ def _finish(
     trainee, best = job.trainee, job.watch.best_step
     if best != step:
         try:
-            trainee.restore(*_weights_of(store.read(best or 0)))
+            trainee.restore(store.read(best or 0, ("weights",)).tensors["weights"])
         except PlaceError as error:
             say.note(f"the best checkpoint cannot be used ({error}); the last step is taken")
             best = step

@@ -17,11 +17,13 @@ FOR_EVALUATIONS, SLACK = 0.25, 0.03
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of one step, of one evaluation on dev, and of writing one checkpoint."""
+    """Seconds of one step, of one evaluation on dev, of writing one checkpoint, and, where frozen blocks are computed
+    once, of that for one row."""
 
     step: float
     evaluation: float
     save: float
+    fill: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,17 @@ class Plan:
         return cls(value["steps"], value["eval_every"], value["why"], measured)
 
 
-def plan(spec: Train, n_rows: int, seconds: float | None, left: float, measured: Measured | None) -> Plan:
-    """Fix the number of steps.
+def plan(
+    spec: Train, n_rows: int, a_batch: float, seconds: float | None, left: float, measured: Measured | None
+) -> Plan:
+    """Fix the number of steps, of `a_batch` rows each.
 
     `steps` stands as it is given; `epochs` (5 where neither it nor seconds are given) is the number of steps unless the
     seconds do not suffice; seconds alone give as many steps as fit, evaluations and saving included. `measured` is
     needed where there are `seconds`; `left` of them are left.
     Raises BudgetEnded when not one step fits.
     """
-    wanted, why = _wanted(spec, n_rows, seconds is not None)
+    wanted, why = _wanted(spec, n_rows, a_batch, seconds is not None)
     if seconds is None or measured is None:
         assert wanted is not None
         return Plan(wanted, spec.eval_every or _every(wanted, EVALUATIONS), why)
@@ -76,11 +80,14 @@ def plan(spec: Train, n_rows: int, seconds: float | None, left: float, measured:
             f"{measured.step + once:.1f}; raise budget.seconds, or use fewer languages, rows or layers"
         )
     n_evals = max(1, min(EVALUATIONS, int(FOR_EVALUATIONS * usable / max(once, 1e-9))))
+    step = measured.step
     if spec.eval_every:  # steps and their evaluations together
-        fitting = int(usable / (measured.step + once / spec.eval_every))
+        step += once / spec.eval_every
     else:
-        fitting = int((usable - n_evals * once) / measured.step)
-    fitting = max(1, fitting)
+        usable -= n_evals * once
+    # Rows are met for the first time until all were: such a step takes longer.
+    first = int(usable / (step + a_batch * measured.fill))
+    fitting = max(1, first if first * a_batch < n_rows else int((usable - n_rows * measured.fill) / step))
     if wanted is not None and (spec.steps is not None or wanted <= fitting):
         return Plan(wanted, spec.eval_every or _every(wanted, n_evals), why, measured)
     why = f"{seconds:g} seconds, at {measured.step:.3g} s a step and {once:.3g} s an evaluation" + (
@@ -89,13 +96,13 @@ def plan(spec: Train, n_rows: int, seconds: float | None, left: float, measured:
     return Plan(fitting, spec.eval_every or _every(fitting, n_evals), why, measured)
 
 
-def _wanted(spec: Train, n_rows: int, has_seconds: bool) -> tuple[int | None, str]:
+def _wanted(spec: Train, n_rows: int, a_batch: float, has_seconds: bool) -> tuple[int | None, str]:
     if spec.steps is not None:
         return spec.steps, "steps of the recipe"
     if spec.epochs is None and has_seconds:
         return None, ""
     epochs = spec.epochs or EPOCHS
-    return max(1, round(epochs * n_rows / spec.batch)), f"{epochs:g} epochs of {n_rows:,} rows"
+    return max(1, round(epochs * n_rows / a_batch)), f"{epochs:g} epochs of {n_rows:,} rows"
 
 
 def _every(steps: int, n: int) -> int:
