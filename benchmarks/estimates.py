@@ -26,19 +26,19 @@ ROOT = Path(__file__).parents[1]
 # A wide and shallow one with a large vocabulary, and a deep and narrow one; both with dropout.
 SHAPES: dict[str, dict[str, Any]] = {
     "wide": {
-        "model_type": "xlm-roberta", "vocab_size": 120_000, "hidden_size": 512, "num_hidden_layers": 2,
-        "num_attention_heads": 8, "intermediate_size": 2048, "max_position_embeddings": 514, "type_vocab_size": 1,
+        "model_type": "xlm-roberta", "vocab_size": 48_000, "hidden_size": 768, "num_hidden_layers": 2,
+        "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 514, "type_vocab_size": 1,
     },
     "deep": {
-        "model_type": "bert", "vocab_size": 8000, "hidden_size": 128, "num_hidden_layers": 24,
+        "model_type": "bert", "vocab_size": 48_000, "hidden_size": 128, "num_hidden_layers": 24,
         "num_attention_heads": 4, "intermediate_size": 512, "max_position_embeddings": 512,
     },
     "middle": {
-        "model_type": "modernbert", "vocab_size": 30_000, "hidden_size": 384, "num_hidden_layers": 8,
+        "model_type": "modernbert", "vocab_size": 48_000, "hidden_size": 384, "num_hidden_layers": 8,
         "num_attention_heads": 6, "intermediate_size": 576, "max_position_embeddings": 512,
     },
     "relative": {
-        "model_type": "deberta-v2", "vocab_size": 40_000, "hidden_size": 256, "num_hidden_layers": 6,
+        "model_type": "deberta-v2", "vocab_size": 48_000, "hidden_size": 256, "num_hidden_layers": 6,
         "num_attention_heads": 4, "intermediate_size": 1024, "max_position_embeddings": 512,
         "relative_attention": True, "position_buckets": 256, "norm_rel_ebd": "layer_norm", "share_att_key": True,
         "pos_att_type": ["p2c", "c2p"], "position_biased_input": False, "type_vocab_size": 0,
@@ -49,16 +49,18 @@ METHODS = {"full": ["full"], "freeze": [{"use": "freeze", "blocks": 1}], "lora":
 
 
 def make_model(name: str, folder: Path) -> str:
-    """A folder with random weights and a small tokenizer; returns its path."""
+    """A folder with random weights and the tokenizer of isogloss/mini; returns its path."""
+    import shutil
+
     import torch
     from transformers import AutoConfig, AutoModel
 
-    from isogloss.nn import hub, scratch
+    from isogloss.nn import hub
 
-    lines = [json.loads(line)["text"] for path in sorted((ROOT / "src/isogloss/assets/clinic").glob("*.jsonl"))
-             for line in path.read_text(encoding="utf-8").splitlines()]  # fmt: skip
+    folder.mkdir(parents=True)
+    for name_ in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(ROOT / "src/isogloss/assets/mini" / name_, folder)
     with hub.quiet():
-        scratch.train_tokenizer(lines, 6000, folder)
         keys = dict(SHAPES[name])
         ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2}
         config = AutoConfig.for_model(keys.pop("model_type"), **keys, **ids)
@@ -75,7 +77,7 @@ def run(command: list[str], at: Path, threads: int | None) -> float:
     child = subprocess.Popen(
         [sys.executable, "-m", "isogloss", *command], cwd=at, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    out, _ = child.communicate() if False else (child.stdout.read() if child.stdout else b"", None)
+    out = child.stdout.read() if child.stdout else b""
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
@@ -93,7 +95,8 @@ def recipe(name: str, model: str, given: argparse.Namespace) -> str:
             "data": {"raw": ["isogloss/clinic"]},
             "train": {
                 "steps": given.steps, "batch": given.batch, "eval_every": given.steps,
-                "methods": METHODS[given.method], "accumulate": given.accumulate, "precision": "fp32",
+                "methods": METHODS[given.method], "accumulate": given.accumulate,
+                **({"precision": given.precision} if given.precision else {}), "trim": not given.whole,
             },
         }
     )  # fmt: skip
@@ -141,10 +144,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="wide,deep,mini", help=f"of {', '.join([*SHAPES, 'mini'])}")
     parser.add_argument("--method", choices=METHODS, default="full")
+    parser.add_argument("--whole", action="store_true", help="train.trim = false: the whole vocabulary in training")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default=None, help="default: that of the machine")
     parser.add_argument("--threads", type=int, default=None, help="cores for each process; default: all")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON document")
     given = parser.parse_args()

@@ -19,12 +19,13 @@ from isogloss.core.architecture import Architecture, Stack
 Precision = Literal["fp32", "autocast", "bf16", "half"]
 Optimizer = Literal["adamw", "adamw8bit", "adafactor", "sgd"]
 
-# Bytes of a trained weight, of its gradient, of its copy in single precision, and of a number among the states.
-PRECISIONS: Mapping[str, tuple[float, float, float, float]] = {
-    "fp32": (4, 4, 0, 4),
-    "autocast": (4, 4, 0, 2),  # weights stay in single precision; products and states are in half
-    "bf16": (2, 2, 4, 2),  # the usual mixed precision of large models, with a copy in single precision
-    "half": (2, 2, 0, 2),  # nothing in single precision
+# Bytes of a trained weight, of its gradient, of its copy in single precision, of a number among the states, and of one
+# that a norm or a softmax computes with.
+PRECISIONS: Mapping[str, tuple[float, float, float, float, float]] = {
+    "fp32": (4, 4, 0, 4, 4),
+    "autocast": (4, 4, 0, 2, 4),  # weights stay in single precision; products and most states are in half
+    "bf16": (2, 2, 4, 2, 4),  # the usual mixed precision of large models, with a copy in single precision
+    "half": (2, 2, 0, 2, 4),  # nothing in single precision
 }
 # Bytes that the optimizer keeps of a trained weight; Adafactor keeps a row and a column of a matrix, which is next to nothing.
 OPTIMIZERS: Mapping[str, float] = {"adamw": 8, "adamw8bit": 2.06, "adafactor": 0.02, "sgd": 0}
@@ -244,11 +245,12 @@ class Memory:
 
 def memory(arch: Architecture, method: Method, work: Work, room: Room = CPU, devices: int = 1) -> Memory:
     """Bytes that training takes at its peak, on each of `devices`; more than one hold shards (ZeRO, stage 3)."""
-    weight, gradient, copy, number = PRECISIONS[method.precision]
+    weight, gradient, copy, _, _ = PRECISIONS[method.precision]
     held, state = HELD[method.held], OPTIMIZERS[method.optimizer]
     weights = gradients = optimizer = other = 0.0
-    largest = block = 0.0
-    for piece in pieces(arch, method, work.n_labels):
+    largest = matrix = 0.0
+    found = list(pieces(arch, method, work.n_labels))
+    for piece in found:
         if piece.trained:
             weights += piece.n * weight
             gradients += piece.n * gradient
@@ -257,19 +259,18 @@ def memory(arch: Architecture, method: Method, work: Work, room: Room = CPU, dev
         else:
             weights += piece.n * (held if piece.matrix or held > 2 else 2)
         if piece.matrix:
-            block = max(block, piece.largest)
+            matrix = max(matrix, piece.largest)
     if method.fused:
         gradients = largest
-    kept = states(arch, method, work) * number * (room.slack * ADAPTED if method.rank else room.slack)
-    # half precision by autocast: a copy of the matrices of blocks for the time of a step
-    other += sum(p.n for p in pieces(arch, method, work.n_labels) if p.matrix) * (2.0 if method.precision == "autocast" else 0)
+    kept = states(arch, method, work) * (room.slack * ADAPTED if method.rank else room.slack)
+    if method.precision == "autocast":  # copies of the matrices for the time of a step
+        other += sum(piece.n for piece in found if piece.matrix) * 2.0
     if method.held == "nf4":
-        other += block * 2  # one matrix at a time is unpacked
+        other += matrix * 2  # one matrix at a time is unpacked
     if devices > 1:
-        gathered = 2 * max(stack.n_block for stack in arch.stacks) * weight  # the block at work, and the next one
+        other += 2 * max(stack.n_block for stack in arch.stacks) * weight  # the block at work, and the next one
         weights, optimizer = weights / devices, optimizer / devices
         gradients = gradients / devices if not method.fused else gradients
-        other += gathered
     else:
         other += hole(arch, method, work.n_labels, room)
     return Memory(weights, gradients, optimizer, kept, other + room.base)
@@ -283,48 +284,55 @@ def hole(arch: Architecture, method: Method, n_labels: int, room: Room) -> float
 
 
 def states(arch: Architecture, method: Method, work: Work) -> float:
-    """Numbers that the forward pass keeps for the backward pass at the worst moment: of one part of a step."""
+    """Bytes that the forward pass keeps for the backward pass at the worst moment: of one part of a step."""
+    _, _, _, number, wide = PRECISIONS[method.precision]
     tokens = work.part_rows * work.tokens
     total, largest = 0.0, 0.0
     for stack, frozen in _frozen(arch, method):
-        each = block_states(arch, stack, work.tokens, method)
+        each = sum(block_bytes(arch, stack, work.tokens, method))
         learning = stack.layers - frozen
         largest = max(largest, each)
-        total += learning * (arch.width if method.checkpointing else each)
-    total += largest if method.checkpointing or not total else 0.0  # one block is computed anew, or runs without a trace
-    total += 3 * arch.width
+        total += learning * (arch.width * number if method.checkpointing else each)
+    total += largest if method.checkpointing or not total else 0.0  # one block is computed anew, or leaves no trace
+    total += 3 * arch.width * wide
     if not work.n_labels:
-        total += 3 * arch.vocab  # logits, in single precision for the loss, and their gradient
+        total += arch.vocab * (number + 2 * wide)  # logits, in single precision for the loss, and their gradient
     return total * tokens
 
 
-def block_states(arch: Architecture, stack: Stack, tokens: int, method: Method) -> float:
-    """Numbers that one trained block keeps of each token.
+def block_bytes(arch: Architecture, stack: Stack, tokens: int, method: Method) -> tuple[float, float]:
+    """Bytes that one trained block keeps of each token: of its states, and of attention between tokens.
 
-    Of a block of BERT without dropout: 2 D that enter norms, D into attention, 3 D queries, keys and values, D out of
-    attention, D into the feed-forward layers, 4 D before and 4 D after their function: 16 D, which in half precision is
-    the 32 of Korthikanti et al.; masks of dropout add 2 D, here as wide as the states (theirs: a byte each, 34 in all).
+    Of a block of BERT without dropout: 2 D numbers enter norms, D attention; 3 D queries, keys and values; D out of
+    attention, D into the feed-forward layers, 4 D before and 4 D after their function: 16 D, which in half precision are
+    the 32 bytes of Korthikanti et al.; a byte each for the masks of dropout makes their 34. Attention that is written out:
+    softmax, what is left of it, and a mask: 5 a head and token in half precision, and more in single precision.
+    Under autocast norms and softmax stay in single precision, and each of query, key and value copies what enters.
     """
+    _, _, _, number, wide = PRECISIONS[method.precision]
     inner, kv = arch.heads * arch.head_width, arch.kv_heads * arch.head_width
     fused = any(linear.name == "qkv" for linear in stack.linears)
     turned = arch.model_type == "modernbert" or arch.kind == "decoder"
     qkv = inner + 2 * kv + (inner + kv if fused and turned else 0)  # turned queries and keys lie beside the fused ones
-    feed = (4 if arch.gated else 2) * arch.ffn
-    kept = 2 * arch.width + arch.width + qkv + inner + arch.width + feed
+    entering = 3 * arch.width if method.precision == "autocast" and not fused else arch.width
+    kept = entering + qkv + inner + arch.width + (4 if arch.gated else 2) * arch.ffn
+    norms = 2 * arch.width
     if stack.attentions == 2:
-        kept += 2 * arch.width + 3 * inner + inner
-    if arch.dropout:
-        kept += 2 * arch.width * stack.attentions
-    if arch.relative:
-        # products with the table in both directions, the turned table of each row, and four scores
-        kept += 2 * arch.heads * arch.relative + 2 * inner * arch.relative // tokens + 4 * arch.heads * tokens
-    elif arch.attention_dropout:
-        kept += 3 * arch.heads * tokens * stack.attentions  # softmax, mask, and what is left of it
+        kept += arch.width + 3 * inner + inner
+        norms += arch.width
     if method.rank:
         kept += method.rank * len(stack.linears)
     if method.bottleneck:
         kept += 2 * (arch.width // REDUCTION) + arch.width
-    return kept
+    masks = 2 * arch.width * stack.attentions if arch.dropout else 0
+    pairs = 0.0
+    if arch.relative:
+        # products with the table in both directions, the turned table of each row, softmax and what is left of it
+        pairs = (2 * arch.heads * arch.relative + 2 * inner * arch.relative / tokens) * number
+        pairs += arch.heads * tokens * (2 * number + 1)
+    elif arch.attention_dropout:
+        pairs = arch.heads * tokens * (wide + number + 1) * stack.attentions
+    return kept * number + norms * wide + masks, pairs
 
 
 # -- operations and seconds -------------------------------------------------------------------------------------
@@ -337,11 +345,11 @@ class Operations:
     flops: float
     """floating-point operations in products of matrices"""
     states: float
-    """numbers of states that are read and written"""
+    """bytes of states that are kept, each of which is read and written some times"""
     scores: float
-    """numbers of attention between tokens that are written out, where no kernel does without them"""
+    """bytes of attention between tokens that is written out, where no kernel does without"""
     draws: float
-    """small calls that draw a dropout of a row"""
+    """numbers that dropout draws"""
     blocks: float
     """passes through a block, whatever its size"""
     updates: float
@@ -364,8 +372,7 @@ def operations(arch: Architecture, method: Method, work: Work) -> Operations:
     """What one optimizer step does, over all its parts."""
     tokens = work.rows * work.tokens
     flops = moved = scores = draws = passes = 0.0
-    dropped = bool(arch.dropout)
-    eager = bool(arch.relative) or bool(arch.attention_dropout)
+    number = PRECISIONS[method.precision][3]
     first = True
     free = not method.frozen_table and not method.small
     for stack, frozen in _frozen(arch, method):
@@ -373,51 +380,52 @@ def operations(arch: Architecture, method: Method, work: Work) -> Operations:
         pairs = 2 * work.tokens * arch.heads * arch.head_width * stack.attentions  # products with keys, and with values
         if arch.relative:
             pairs += 2 * arch.relative * arch.heads * arch.head_width
-        each = block_states(arch, stack, work.tokens, method)
+        own, between = block_bytes(arch, stack, work.tokens, method)
         learning = stack.layers - frozen
-        forward = 2 * (matrices + pairs) * tokens
+        ahead = 2 * (matrices + pairs) * tokens
         if not method.cached:
-            flops += frozen * forward
-            moved += frozen * each * tokens / 3
-            scores += frozen * _scores(arch, work, eager) / 3
+            flops += frozen * ahead
+            moved += frozen * own * tokens / 3
+            scores += frozen * between * tokens / 3
             passes += frozen * work.parts
-        backward = 2 * pairs * 2 * tokens + 2 * matrices * tokens * (1 if method.small else 2)
+        back = 2 * pairs * 2 * tokens + 2 * matrices * tokens * (1 if method.small else 2)
         added = 3 * 2 * _added(arch, stack, method) * tokens
-        flops += learning * (forward * (2 if method.checkpointing else 1) + backward + added)
+        flops += learning * (ahead * (2 if method.checkpointing else 1) + back + added)
         if first and learning and not free and not method.small:
             # nothing below learns: what enters the lowest block that does needs no gradient
             entering = [linear for linear in stack.linears if linear.name in ("query", "key", "value", "qkv")]
             flops -= 2 * sum(linear.n_in * linear.n_out for linear in entering) * tokens
         first = first and not learning
-        moved += learning * each * tokens * (4 / 3 if method.checkpointing else 1)
-        scores += learning * _scores(arch, work, eager) * stack.attentions
-        sites = (2 if dropped else 0) + (stack.attentions if eager and arch.attention_dropout else 0)
-        draws += learning * work.rows * sites
+        again = 4 / 3 if method.checkpointing else 1
+        moved += learning * own * tokens * again
+        scores += learning * between * tokens * again
+        if arch.dropout:
+            draws += learning * 2 * arch.width * stack.attentions * tokens * again
+        if arch.attention_dropout:
+            draws += learning * arch.heads * work.tokens * stack.attentions * tokens * again
         if method.rank:  # what adapters give is scaled, added, and led back
-            moved += learning * BESIDE * sum(linear.n_out for linear in stack.linears) * tokens
+            moved += learning * BESIDE * number * sum(linear.n_out for linear in stack.linears) * tokens
         passes += learning * work.parts * (3 + (2 if method.small else 0) + (1 if method.checkpointing else 0))
     if not work.n_labels and arch.kind != "encoder":
         flops += 3 * 2 * arch.vocab * arch.width * tokens
-        moved += 3 * arch.vocab * tokens
-    draws += 2 * work.rows if dropped else 0
+        moved += 3 * arch.vocab * tokens * number
+    if arch.dropout and free:
+        draws += arch.width * tokens
     found = list(pieces(arch, method, work.n_labels))
     table = found[0].n if found[0].trained else 0
     trained = sum(piece.n for piece in found if piece.trained) - table
     return Operations(flops, moved, scores, draws, passes, trained, table)
 
 
-def _scores(arch: Architecture, work: Work, eager: bool) -> float:
-    if not eager:
-        return 0.0
-    wide = work.tokens + (arch.relative / 2 if arch.relative else 0)
-    return work.rows * arch.heads * work.tokens * wide * (3 if arch.relative else 1)
-
-
-def forward(arch: Architecture, rows: int, tokens: int) -> Operations:
-    """What reading `rows` texts of `tokens` tokens does, with nothing learned."""
+def forward(
+    arch: Architecture, rows: int, tokens: int, precision: Precision = "fp32", blocks: int | None = None
+) -> Operations:
+    """What reading `rows` texts of `tokens` tokens does in the lowest `blocks`, or all, with nothing learned."""
     every = sum(stack.layers for stack in arch.stacks)
-    frozen = Method("read", frozen_blocks=every, frozen_table=True)
+    frozen = Method("read", frozen_blocks=every, frozen_table=True, precision=precision)
     found = operations(arch, frozen, Work(rows, tokens))
+    if blocks is not None:
+        found = found.times(blocks / every)
     return replace(found, draws=0.0, updates=0.0, table=0.0, steps=0.0)
 
 

@@ -138,12 +138,16 @@ def _cpu(text: str, word: str, rest: str) -> Setup:
     )  # fmt: skip
 
 
-def assumed_cpu(n_cores: int) -> Rates:
-    """Rates of a machine of so many cores that nobody measured; what moves memory gains from two cores and no more."""
+def assumed_cpu(n_cores: int, half: bool = False) -> Rates:
+    """Rates of a machine of so many cores that nobody measured; what moves memory gains from two cores and no more.
+
+    `half`: they multiply in half precision, which is taken for twice as fast.
+    """
     wide, narrow = n_cores * 0.8 if n_cores > 1 else 1.0, min(n_cores, 2)
     seconds = {
-        "flops": 1 / (CORE_FLOPS * wide), "states": 1 / (4e8 * narrow), "scores": 1 / (2e8 * narrow), "draws": 2e-5,
-        "blocks": 1.5e-4, "updates": 1.2e-9 * 2 / narrow, "table": 0.8e-9 * 2 / narrow, "steps": 4e-3,
+        "flops": 1 / (CORE_FLOPS * wide * (2 if half else 1)), "states": 1 / (1.5e9 * narrow),
+        "scores": 1 / (1.5e9 * narrow), "draws": 2e-9 / narrow, "blocks": 1.5e-4, "updates": 2.4e-9 / narrow,
+        "table": 1.6e-9 / narrow, "steps": 4e-3,
     }  # fmt: skip
     return Rates(seconds, False, CORE_SPREAD, "assumed")
 
@@ -153,9 +157,9 @@ def assumed_card(card: Card, precision: str) -> Rates:
     half = precision != "fp32"
     flops = card.flops * (1.0 if half else 0.25)
     seconds = {
-        "flops": 1 / (flops * USED), "states": 4 * (2 if half else 4) / card.bytes_per_second,
-        "scores": 4 * (2 if half else 4) / card.bytes_per_second, "draws": 1e-5, "blocks": 2e-4,
-        "updates": 32 / card.bytes_per_second, "table": 40 / card.bytes_per_second, "steps": 5e-3,
+        "flops": 1 / (flops * USED), "states": 6 / card.bytes_per_second, "scores": 6 / card.bytes_per_second,
+        "draws": 60 / card.bytes_per_second, "blocks": 2e-4, "updates": 32 / card.bytes_per_second,
+        "table": 40 / card.bytes_per_second, "steps": 5e-3,
     }  # fmt: skip
     return Rates(seconds, False, CARD_SPREAD, "assumed")
 

@@ -109,7 +109,7 @@ class _Turn:
         self._trainee = _trainee(config, task, world)
         rng = np.random.default_rng(0)
         self._batch = [
-            {"ids": rng.integers(5, config["vocab_size"], tokens).tolist(), "target": 0} for _ in range(rows)
+            {"ids": rng.integers(5, config["vocab_size"], tokens).astype(np.int32), "target": 0} for _ in range(rows)
         ]
         self._weights, self._codes = np.ones(rows), np.zeros(rows, np.int64)
         self._n = 0
@@ -128,7 +128,7 @@ def _trainee(config: dict[str, Any], task: Bound, world: Any) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     from isogloss.nn.model import TextModel
-    from isogloss.nn.trainee import Trainee
+    from isogloss.nn.trainee import Manner, Trainee
 
     keys = dict(config)
     made = AutoConfig.for_model(keys.pop("model_type"), **keys)
@@ -144,5 +144,5 @@ def _trainee(config: dict[str, Any], task: Bound, world: Any) -> Any:
     model = TextModel(net, SimpleNamespace(pad_token_id=1), [str(i) for i in range(N_LABELS)], 512, {})
     return Trainee(
         model, task, parts.load("families", "encoder").module, {name: 1.0 for name, _ in model.named_parameters()},
-        [], world, langs=["und"], seed=0, accumulate=1, weight_decay=0.01, clip=1.0,
+        [], world, langs=["und"], seed=0, manner=Manner(),
     )  # fmt: skip

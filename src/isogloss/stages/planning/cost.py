@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from isogloss.core import estimate
+from isogloss.core import buckets, estimate
 from isogloss.core.architecture import Architecture
 from isogloss.core.estimate import Memory, Method, Operations, Rates, Work
 from isogloss.core.machines import Setup
@@ -20,6 +20,8 @@ DRAWN = 200
 READ_TOKENS = 4096
 # Bytes of a piece of a tokenizer in memory, by its kind (docs/log.md).
 PIECE_BYTES = {"unigram": 1200, "bpe": 600, "wordpiece": 300, "": 600}
+# The loop reads a tokenizer twice: to encode before weights are read, and with the model.
+TOKENIZERS = 2
 # Bytes of the library that puts adapters in.
 PEFT = 70e6
 # Bytes a second at which checkpoints are written, and seconds to start and to read a model: assumed.
@@ -31,12 +33,14 @@ class Job:
     """A training as far as it decides what it costs.
 
     `lengths`: tokens of a sample of the rows, special ones included and cut to what is read; `n_rows` train rows, seen
-    `epochs` times in steps of `batch` rows, each in `parts`; at each of `n_evaluations` so many `n_dev` rows are read.
+    `epochs` times in steps of `batch` rows, or of `batch_tokens`, each in `parts`; at each of `n_evaluations` so many
+    `n_dev` rows are read.
     """
 
     lengths: tuple[int, ...]
     n_rows: int
     batch: int
+    batch_tokens: int | None = None
     parts: int = 1
     epochs: float = 5.0
     steps: int | None = None
@@ -50,7 +54,13 @@ class Job:
 
     @property
     def n_steps(self) -> int:
-        return self.steps or max(1, round(self.epochs * self.n_rows / self.batch))
+        if self.steps:
+            return self.steps
+        window = buckets.cut(
+            np.arange(len(self.lengths)), np.array(self.lengths), self.batch, self.batch_tokens, np.random.default_rng(0)
+        )
+        a_batch = len(self.lengths) / len(window) if self.batch_tokens else self.batch
+        return max(1, round(self.epochs * self.n_rows / a_batch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +127,28 @@ def cost(arch: Architecture, method: Method, job: Job, setup: Setup, price: Pric
     price = price or Price()
     share = estimate.trainable(arch, method, job.n_labels)
     devices = setup.n
-    own = replace(job, batch=max(1, -(-job.batch // devices)))
-    memory = _memory(arch, method, own, setup, 1)
+    own = replace(
+        job,
+        batch=max(1, -(-job.batch // devices)),
+        batch_tokens=None if job.batch_tokens is None else max(8, job.batch_tokens // devices),
+    )
+    n_steps = job.n_steps
+    memory = _memory(arch, method, own, setup, 1, n_steps)
     if devices > 1 and setup.n_bytes is not None and memory.total > setup.n_bytes:
-        memory = _memory(arch, method, own, setup, devices)
-    drawn = [_step(arch, method, works) for works in batches(own, min(DRAWN, max(9, job.n_steps)))]
+        memory = _memory(arch, method, own, setup, devices, n_steps)
+    drawn = [_step(arch, method, works) for works in batches(own, min(DRAWN, max(9, n_steps)))]
     times = [setup.rates.step(done) for done, _ in drawn]
     step = statistics.median(times)
-    train = job.n_steps * statistics.fmean(times)
-    read = setup.rates.step(_reading(arch, job.lengths)) / max(1, len(job.lengths)) / devices
-    evaluations = read * job.n_dev * min(job.n_evaluations, job.n_steps)
-    test = read * job.n_test
-    saved = share.n_trained * (4 + estimate.OPTIMIZERS[method.optimizer]) * min(job.n_evaluations, job.n_steps)
+    train = n_steps * statistics.fmean(times)
+    n_read = max(1, len(job.lengths)) * devices
+    read = setup.rates.step(_reading(arch, method, job.lengths)) / n_read
+    n_evaluations = min(job.n_evaluations, n_steps)
+    kept = setup.rates.step(_reading(arch, method, job.lengths, method.frozen_blocks)) / n_read if method.cached else 0.0
+    saved = share.n_trained * (4 + estimate.OPTIMIZERS[method.optimizer]) * n_evaluations
     parts = {
-        "start": START, "steps": train, "evaluations": evaluations, "checkpoints": (saved + share.n * 4) / DISK,
-        "test": test,
+        "start": START, "frozen blocks, once": kept * (job.n_rows + job.n_dev), "steps": train,
+        "evaluations": (read - kept) * job.n_dev * n_evaluations, "checkpoints": (saved + share.n * 4) / DISK,
+        "test": read * job.n_test,
     }  # fmt: skip
     seconds = sum(parts.values())
     kwh = seconds * setup.watts / 3.6e6
@@ -140,26 +157,25 @@ def cost(arch: Architecture, method: Method, job: Job, setup: Setup, price: Pric
         money = (price.hour or 0.0) * seconds / 3600 + (price.kwh or 0.0) * kwh
     spread = setup.rates.spread
     return Cost(
-        method, share.n, share.n_trained, memory, setup.n_bytes, devices, job.n_steps, step, train, seconds,
+        method, share.n, share.n_trained, memory, setup.n_bytes, devices, n_steps, step, train, seconds,
         seconds / spread, seconds * spread, parts, kwh, money, setup.rates.calibrated, spread,
         statistics.median(tokens for _, tokens in drawn),
     )  # fmt: skip
 
 
 def batches(job: Job, n: int) -> list[list[Work]]:
-    """Rows and padded tokens of the parts of `n` steps, drawn as the loop draws them: every row once an epoch."""
+    """Rows and padded tokens of the parts of `n` steps: windows of all rows, cut by length as the loop cuts them."""
     rng = np.random.default_rng(job.seed)
     lengths = np.array(job.lengths)
-    size = job.batch if len(lengths) >= job.batch else max(1, len(lengths))
-    order = np.concatenate([rng.permutation(len(lengths)) for _ in range(-(-n * size // len(lengths)) or 1)])
-    made = []
-    for i in range(n):
-        drawn = np.sort(lengths[order[i * size : (i + 1) * size]])[::-1]
-        if len(drawn) < job.batch:  # fewer rows in the sample than in a step
-            drawn = np.sort(np.resize(drawn, job.batch))[::-1]
-        parts = [part for part in np.array_split(drawn, job.parts) if len(part)]
-        made.append([Work(len(part), int(part[0]), 1, job.n_labels) for part in parts])
-    return made
+    if job.n_rows > len(lengths):  # the sample stands for more rows, whose pools are as large as the real ones
+        lengths = np.resize(rng.permutation(lengths), min(job.n_rows, buckets.POOL * job.batch))
+    made: list[list[Work]] = []
+    while len(made) < n:
+        for at in buckets.cut(rng.permutation(len(lengths)), lengths, job.batch, job.batch_tokens, rng):
+            drawn = np.sort(lengths[at])[::-1]
+            parts = [part for part in np.array_split(drawn, job.parts) if len(part)]
+            made.append([Work(len(part), int(part[0]), 1, job.n_labels) for part in parts])
+    return made[:n]
 
 
 def _step(arch: Architecture, method: Method, works: Sequence[Work]) -> tuple[Operations, int]:
@@ -171,32 +187,34 @@ def _step(arch: Architecture, method: Method, works: Sequence[Work]) -> tuple[Op
     return Operations(**sums), sum(work.rows * work.tokens for work in works)
 
 
-def _memory(arch: Architecture, method: Method, job: Job, setup: Setup, shards: int) -> Memory:
-    """Memory at the worst moment: the longest rows of an epoch, or rows that are read for an evaluation."""
-    rows = -(-job.batch // job.parts)
-    whole = job.n_steps * job.batch >= job.n_rows
-    longest = max(job.lengths) if whole else max(work.tokens for works in batches(job, job.n_steps) for work in works)
-    work = Work(rows, longest, 1, job.n_labels)
+def _memory(arch: Architecture, method: Method, job: Job, setup: Setup, shards: int, n_steps: int) -> Memory:
+    """Memory at the worst moment: the part of a step with most tokens, and rows that are read for an evaluation."""
+    longest = max(job.lengths)
+    works = [work for drawn in batches(job, min(n_steps, DRAWN)) for work in drawn]
+    work = max(works, key=lambda each: each.rows * each.tokens)
+    if n_steps * work.rows * job.parts >= job.n_rows and job.batch_tokens is None:  # the longest rows come, together
+        work = replace(work, tokens=longest)
     found = estimate.memory(arch, method, work, setup.room, shards)
-    number = estimate.PRECISIONS[method.precision][3]
-    read = max(estimate.block_states(arch, stack, longest, method) for stack in arch.stacks)
-    reading = read * max(READ_TOKENS, longest) * number * (2 if method.rank else 1)
+    read = max(sum(estimate.block_bytes(arch, stack, longest, method)) for stack in arch.stacks)
+    reading = read * max(READ_TOKENS, longest) * (2 if method.rank else 1)
     spare = estimate.hole(arch, method, job.n_labels, setup.room)
     if setup.accelerator:
         return replace(found, activations=max(found.activations, reading))
-    more = arch.vocab * PIECE_BYTES[job.tokenizer] + (PEFT if method.rank else 0.0)
+    more = TOKENIZERS * arch.vocab * PIECE_BYTES[job.tokenizer] + (PEFT if method.rank else 0.0)
     return replace(found, activations=found.activations + max(0.0, reading - spare), other=found.other + more)
 
 
-def _reading(arch: Architecture, lengths: Sequence[int]) -> Operations:
-    """What reading these rows once does, batched by length."""
+def _reading(
+    arch: Architecture, method: Method, lengths: Sequence[int], blocks: int | None = None
+) -> Operations:
+    """What reading these rows once does, batched by length; in the lowest `blocks` alone, or in all."""
     ordered = sorted(lengths, reverse=True)
     total: Operations | None = None
     start = 0
     while start < len(ordered):
         n = max(1, READ_TOKENS // ordered[start])
         part = ordered[start : start + n]
-        done = estimate.forward(arch, len(part), part[0])
+        done = estimate.forward(arch, len(part), part[0], method.precision, blocks)
         total = done if total is None else Operations(**{
             name: getattr(total, name) + getattr(done, name) for name in estimate.RATES
         })  # fmt: skip
@@ -204,11 +222,21 @@ def _reading(arch: Architecture, lengths: Sequence[int]) -> Operations:
     return total or Operations(0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def of_measurement(value: Mapping[str, Any] | None) -> tuple[Rates, float | None] | None:
+def of_measurement(
+    value: Mapping[str, Any] | None, precision: estimate.Precision
+) -> tuple[Rates, float | None] | None:
     """Rates of this machine as `isogloss doctor --measure` kept them, and the bytes of a training process; or None."""
     if not value or not value.get("step_rates"):
         return None
     spread = max(1.25, float(value.get("step_spread", 1.25)))
     rates = {name: float(value["step_rates"].get(name, 0.0)) for name in estimate.RATES}
-    base = value.get("base_bytes")
-    return Rates(rates, True, spread, f"measured {str(value.get('when', ''))[:10]}"), base
+    when = f"measured {str(value.get('when', ''))[:10]}"
+    own: estimate.Precision = "fp32" if value.get("step_precision") == "fp32" else "autocast"
+    if precision != own:  # measured in the other one: products are as many times as fast as large ones are
+        fp32, half = value.get("matmul_fp32_gflops"), value.get("matmul_bf16_gflops")
+        if not fp32 or not half:
+            return None
+        rates["flops"] *= half / fp32 if precision == "fp32" else fp32 / half
+        spread *= 1.3
+        when += f", in {'fp32' if own == 'fp32' else 'half precision'}"
+    return Rates(rates, True, spread, when), value.get("base_bytes")

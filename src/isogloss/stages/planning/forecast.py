@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from isogloss.stages.planning.cost import PIECE_BYTES, Cost, Job, Price, cost, o
 
 # Texts of which the tokens are counted.
 SAMPLE = 2000
+# A vocabulary is trimmed when at most this share of it is used (nn/trimming.py).
+TRIMS = 0.9
 # What the layers of an encoder are called that LoRA may be asked for → what they are called here.
 TARGETS: Mapping[str, tuple[str, ...]] = {
     "dense": ("output", "up", "down"), "query": ("query",), "key": ("key",), "value": ("value",),
@@ -31,11 +34,11 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def here() -> Setup:
+def here(precision: str = "auto") -> Setup:
     """This machine: the accelerator that the system lists, else its cores, with what was measured where it was."""
     found = system.machine(ask_torch=False)
     chip = found.accelerator or {}
-    known = of_measurement(measured())
+    value = measured() or {}
     if chip.get("kind") == "cuda" and chip.get("n_bytes"):
         words = f"{chip['n']}x{chip['n_bytes'] / 1e9:.0f}GB"
         try:
@@ -46,15 +49,19 @@ def here() -> Setup:
         device = "cuda"
     else:
         free = found.n_bytes_free
+        # as nn/world.py decides: half precision where the cores multiply in it
+        half: estimate.Precision = "autocast" if found.bf16_cpu else "fp32"
         setup = Setup(
             f"this machine: {found.n_cores} cores, {(free or 0) / 1e9:.1f} GB free", "cpu", 1,
-            None if free is None else float(free), machines.assumed_cpu(found.n_cores), estimate.CPU,
-            machines.AROUND_WATTS + machines.CORE_WATTS * found.n_cores, "fp32",
+            None if free is None else float(free), machines.assumed_cpu(found.n_cores, half != "fp32"), estimate.CPU,
+            machines.AROUND_WATTS + machines.CORE_WATTS * found.n_cores, half,
             (f"{machines.CORE_FLOPS / 1e9:g} GFLOP/s a core", f"{machines.CORE_WATTS:g} W a core"),
         )  # fmt: skip
         device = "cpu"
-    value = measured() or {}
-    if known is None or value.get("step_device") != device:
+    if precision != "auto":
+        setup = replace(setup, precision="fp32" if precision == "fp32" else "autocast")
+    known = of_measurement(value, setup.precision) if value.get("step_device") == device else None
+    if known is None:
         return setup
     rates, base = known
     room = replace(setup.room, base=float(base), source=rates.source) if base and device == "cpu" else setup.room
@@ -65,17 +72,25 @@ def here() -> Setup:
 # -- what the recipe says ---------------------------------------------------------------------------------------
 
 
-def methods(train: Train, setup: Setup) -> tuple[Method, list[str]]:
-    """The method that a recipe's list of methods amounts to, and a sentence about each that nothing is known of."""
-    auto: estimate.Precision = setup.precision if setup.accelerator else "fp32"
-    precision: estimate.Precision = {"auto": auto, "fp32": "fp32"}.get(train.precision, "autocast")  # type: ignore[assignment]
-    made, notes = Method("full", precision=precision), []
+def methods(train: Train, setup: Setup, rows: int | None = None) -> tuple[Method, list[str]]:
+    """The method that a recipe's [train] amounts to on a machine, and a sentence about each part that nothing is known of.
+
+    `rows`: pieces of the vocabulary that the corpus uses, where it is trimmed.
+    """
+    precision: estimate.Precision = setup.precision
+    if train.precision != "auto":
+        precision = "fp32" if train.precision == "fp32" else "autocast"
+    made = Method(
+        "full", precision=precision, optimizer=train.optimizer, fused=train.in_backward,
+        checkpointing=train.checkpointing, rows=rows if train.trim else None,
+    )  # fmt: skip
+    notes = []
     for slot in train.methods:
         knobs = slot.knobs
         if slot.use == "freeze":
-            made = replace(
-                made, name="freeze", frozen_blocks=int(knobs.get("blocks", 0)), frozen_table=knobs.get("embeddings", True)
-            )
+            frozen, table = int(knobs.get("blocks", 0)), bool(knobs.get("embeddings", True))
+            cached = table and frozen > 0 and train.states_gb > 0
+            made = replace(made, name="freeze", frozen_blocks=frozen, frozen_table=table, cached=cached)
         elif slot.use == "lora":
             targets = tuple(name for target in knobs.get("targets", ()) for name in TARGETS.get(target, (target,)))
             made = replace(made, name="lora", rank=int(knobs.get("r", 8)), targets=targets, frozen_table=True)
@@ -126,8 +141,26 @@ def folder_of(name: str, locate: Any) -> Path:
 # -- lengths ----------------------------------------------------------------------------------------------------
 
 
-def tokens(folder: Path, texts: Sequence[str], most: int) -> tuple[int, ...] | None:
-    """Tokens of each text, special ones included, cut to `most`; None where the tokenizer is not a tokenizer.json."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Of a sample of texts: tokens of each, special ones included; how many pieces all rows together use, of how many."""
+
+    lengths: tuple[int, ...]
+    rows: int | None = None
+    pieces: int = 0
+
+    @property
+    def kept(self) -> int | None:
+        """Pieces that are in training where the vocabulary is trimmed; None where it is not worth it, or not known."""
+        return self.rows if self.rows is not None and self.rows <= TRIMS * self.pieces else None
+
+
+def tokens(folder: Path, texts: Sequence[str], most: int, n_all: int) -> Counted | None:
+    """Count with the tokenizer of a model folder; None where that is not a tokenizer.json that can be read.
+
+    Pieces of `n_all` texts are those of the sample, and beyond it as many more as the sample's own halves tell (a power
+    law, Heaps 1978).
+    """
     file = folder / "tokenizer.json"
     if not file.is_file() or not texts:
         return None
@@ -137,9 +170,13 @@ def tokens(folder: Path, texts: Sequence[str], most: int) -> tuple[int, ...] | N
         tokenizer = Tokenizer.from_file(str(file))
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        return tuple(min(most, len(found.ids)) for found in tokenizer.encode_batch(list(texts)))
+        ids = [found.ids for found in tokenizer.encode_batch(list(texts))]
     except Exception:  # whatever a damaged file makes it say: lengths are then guessed
         return None
+    whole = len({piece for row in ids for piece in row})
+    half = len({piece for row in ids[::2] for piece in row})
+    more = max(1.0, n_all / len(texts)) ** (math.log2(whole / half) if half else 0.0)
+    return Counted(tuple(max(2, min(most, len(row))) for row in ids), round(whole * more), tokenizer.get_vocab_size())
 
 
 def tokenizer_kind(folder: Path) -> str:
@@ -166,27 +203,29 @@ def of_run(recipe: Recipe, folder: Path, setup: Setup | None = None, price: Pric
 
     if not any((folder / "corpus").glob("*.parquet")):
         raise MissingError(f"{folder} has no corpus yet; run: isogloss prepare RECIPE")
-    setup = setup or here()
+    setup = setup or here(recipe.train.precision)
     arch = architecture_of(recipe)
     corpus = Corpus(folder / "corpus")
-    rows = corpus.frame(splits=["train"])
-    dev = corpus.frame(splits=["dev"])
+    every = corpus.frame()
+    rows, dev = every.filter(pl.col("split") == "train"), every.filter(pl.col("split") == "dev")
     if recipe.train.langs is not None:
         rows = rows.filter(pl.col("lang").is_in(recipe.train.langs))
         dev = dev.filter(pl.col("lang").is_in(recipe.train.langs))
     most = min(recipe.the_task.knobs.get("max_length", 512), arch.context or 512)
     sample = spread_out(rows["text"].to_list())
-    model = folder_of(str(recipe.model.knobs.get("name", "")), recipe.locate)
-    lengths = tokens(model, sample, most)
-    if lengths is None:
-        lengths = tuple(min(most, 2 + len(text) // 3) for text in sample)
+    rest = spread_out(every.filter(pl.col("split") != "train")["text"].to_list())
+    scratch = bool(recipe.model.knobs.get("scratch"))
+    model = None if scratch else folder_of(str(recipe.model.knobs.get("name", "")), recipe.locate)
+    counted = tokens(model, [*sample, *rest], most, every.height) if model else None
+    if counted is None:
+        counted = Counted(tuple(min(most, 2 + len(text) // 3) for text in sample))
     n_labels = rows["label"].n_unique() if "label" in rows.columns else 0
-    method, _ = methods(recipe.train, setup)
+    method, _ = methods(recipe.train, setup, counted.kept)
     spec = recipe.train
     job = Job(
-        lengths, rows.height, spec.batch, spec.accumulate, spec.epochs or 5.0, spec.steps, n_labels, dev.height,
-        corpus.frame(splits=["test"]).height, _evaluations(spec, rows.height), recipe.seed,
-        tokenizer_kind(model),
+        counted.lengths[: len(sample)], rows.height, spec.batch, spec.batch_tokens, spec.accumulate, spec.epochs or 5.0,
+        spec.steps, n_labels, dev.height, every.filter(pl.col("split") == "test").height,
+        _evaluations(spec, rows.height), recipe.seed, tokenizer_kind(model) if model else "bpe",
     )  # fmt: skip
     return cost(arch, method, job, setup, price)
 
