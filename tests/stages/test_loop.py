@@ -585,17 +585,6 @@ def test_a_training_that_diverges_says_so(tmp_path: Path, monkeypatch: pytest.Mo
         tiny.train(tiny.recipe(tmp_path), tmp_path)
 
 
-def test_fp16_needs_a_device_and_bf16_does_not(tmp_path: Path) -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        with pytest.raises(InputError, match=r"train\.precision is \"fp16\""):
-            tiny.train(tiny.recipe(tmp_path, train={"precision": "fp16"}), tmp_path)
-    run, heard = tiny.train(tiny.recipe(tmp_path, name="b", train={"precision": "bf16"}), tmp_path)
-    assert "bf16" in heard[0]
-    assert all(np.isfinite(list(losses(run).values())))
-
-
 # -- export -----------------------------------------------------------------------------------------------------
 
 

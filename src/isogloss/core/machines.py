@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from isogloss.core import estimate
+from isogloss.core.energy import AROUND_WATTS, CORE_WATTS
 from isogloss.core.errors import InputError, nearest
 from isogloss.core.estimate import Rates, Room
 
@@ -23,8 +24,6 @@ GB = 1e9
 USED, CARD_SPREAD = 0.3, 2.5
 # Of a core: operations a second in single precision; how far off that may be. Assumed, for a core with AVX2.
 CORE_FLOPS, CORE_SPREAD = 35e9, 3.0
-# Watts of a core at work, and of the machine around the cores: assumed.
-CORE_WATTS, AROUND_WATTS = 8.0, 15.0
 # What `laptop` means: assumed.
 LAPTOP_CORES, LAPTOP_GB = 4, 16
 # Of the memory of a machine that is not here, the system and other programs keep so much: assumed.
@@ -145,8 +144,8 @@ def assumed_cpu(n_cores: int, half: bool = False) -> Rates:
     """
     wide, narrow = n_cores * 0.8 if n_cores > 1 else 1.0, min(n_cores, 2)
     seconds = {
-        "flops": 1 / (CORE_FLOPS * wide * (2 if half else 1)), "states": 1 / (1.5e9 * narrow),
-        "scores": 1 / (1.5e9 * narrow), "draws": 2e-9 / narrow, "blocks": 1.5e-4, "updates": 2.4e-9 / narrow,
+        "flops": 1 / (CORE_FLOPS * wide * (2 if half else 1)), "states": 1 / (6e8 * narrow),
+        "scores": 1 / (6e8 * narrow), "draws": 2e-9 / narrow, "blocks": 1.5e-4, "updates": 2.4e-9 / narrow,
         "table": 1.6e-9 / narrow, "steps": 4e-3,
     }  # fmt: skip
     return Rates(seconds, False, CORE_SPREAD, "assumed")

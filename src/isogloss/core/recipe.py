@@ -32,6 +32,7 @@ from isogloss.core import parts
 from isogloss.core.errors import DataError, RecipeError, nearest
 from isogloss.core.files import sound
 from isogloss.core.gate import parse_condition
+from isogloss.core.ledger import Unit
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -183,6 +184,12 @@ class Stop(Section):
         "mean", description="which dev score must rise: the mean over languages, or that of the worst tenth of them"
     )
     patience: Annotated[int, Field(ge=1)] = Field(3, description="evaluations without a better score before it stops")
+    gain: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="also end when the best dev score rose by less than this for each `per`, over the last `patience` "
+        "evaluations",
+    )
+    per: Unit = Field("minute", description="what gain is asked for; money needs budget.price_per_hour")
 
 
 class Keep(Section):
@@ -323,6 +330,13 @@ class Spend(Section):
 
     seconds: Annotated[float, Field(gt=0)] | None = Field(
         None, description="wall-clock seconds for training, evaluation included"
+    )
+    price_per_hour: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="what an hour of this machine costs; reports then say money too"
+    )
+    currency: Annotated[str, Field(max_length=12)] = Field("", description="of the price, e.g. EUR")
+    watts: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="what this machine draws while it trains; default: measured where it tells, else assumed"
     )
 
 
@@ -806,6 +820,9 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
         if not _labelled(recipe):
             yield ["model"], f"the family '{family.name}' learns labels, and the task '{recipe.task.use}' has none"
         return
+    stop = recipe.train.stop
+    if stop and stop.gain and stop.per == "money" and recipe.budget.price_per_hour is None:
+        yield ["train", "stop", "per"], "money is known with a price only; give budget.price_per_hour"
     if recipe.train.batch_tokens and recipe.the_task.part.constant("TIED", False):
         yield ["train", "batch_tokens"], f"the task '{recipe.task.use}' keeps contents together; give batch instead"
     names = [slot.use for slot in recipe.train.methods]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,31 +39,13 @@ def available() -> int | None:
         return None
 
 
-def resident(peak: bool = False) -> int | None:
-    """Bytes of memory that this process holds now, or has held at most; None where the system does not tell."""
-    name = "VmHWM" if peak else "VmRSS"
+def resident() -> int | None:
+    """Bytes of main memory that this process holds now; None where the system does not tell."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
     except (OSError, StopIteration, ValueError):
-        pass  # no Linux
-    if not peak:
         return None
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
-
-
-def peak(device: str) -> int | None:
-    """Bytes that training has held at most: of the device where it is an accelerator, else of this process."""
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.max_memory_reserved())
-    return resident(peak=True)
 
 
 def sentence(n_all: int, n_trained: int, parts: Mapping[str, int]) -> str:
@@ -76,6 +57,35 @@ def sentence(n_all: int, n_trained: int, parts: Mapping[str, int]) -> str:
     listed = ", ".join(f"{n_bytes / 1e9:.2f} GB {what}" for what, n_bytes in parts.items())
     sizes = f"{n_all / 1e6:.1f} M parameters, {n_trained / 1e6:.1f} M trained"
     return f"{sizes}: {listed}; {sum(parts.values()) / 1e9:.2f} GB and activations"
+
+
+def forget_peak() -> None:
+    """Let `peak` count from here on, where the system allows that (Linux, CUDA)."""
+    import sys
+
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak() -> dict[str, int]:
+    """The most bytes that this process has held: of main memory (`process`), and of the accelerator (`device`)."""
+    import resource
+    import sys
+
+    found = {}
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        found["process"] = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration, ValueError):
+        unit = 1 if sys.platform == "darwin" else 1024
+        found["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["device"] = torch.cuda.max_memory_allocated()
+    return found
 
 
 def keep_freed() -> None:
@@ -92,3 +102,14 @@ def keep_freed() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(mapped, 0)
         libc.mallopt(trim, 2**31 - 1)
+
+
+def few_kernels(most: int = 32) -> None:
+    """Let oneDNN keep at most so many kernels, which it makes anew for every shape of a product in half precision.
+
+    Its two caches hold a thousand each, and batches of a hundred different lengths have more shapes than that: of a model
+    of 9 million parameters they held 0.7 GB after an epoch, with 32 they hold 0.05 GB, and steps take as long
+    (docs/log.md). Before the first such product; what the environment says stays.
+    """
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(name, str(most))

@@ -29,6 +29,7 @@ from torch import nn
 from isogloss.core import files
 from isogloss.nn.answer import by_length
 from isogloss.nn.blocks import n_frozen
+from isogloss.nn.flops import Operations, apart
 from isogloss.nn.model import TextModel
 
 RECORD = struct.Struct("<16sQHHI")  # digest, offset, tokens, kind, crc32
@@ -94,7 +95,7 @@ class Store:
                 continue
             self._lock = lock
             data = self.folder / f"{number}.bin"
-            self._own = os.open(data, os.O_RDWR | os.O_CREAT)
+            self._own = os.open(data, os.O_RDWR | os.O_CREAT, 0o644)
             self._size = os.lseek(self._own, 0, os.SEEK_END)
             index = data.with_suffix(".index")
             if index.is_file() and index.stat().st_size % RECORD.size:
@@ -210,6 +211,7 @@ class Below:
         self.family, self.k, self.store = family, k, store
         self.inside = False
         self.n_read = self.n_computed = 0  # tokens
+        self.operations = Operations()
 
     def __call__(self, model: TextModel, inputs: Mapping[str, torch.Tensor]) -> Any:
         """What the model gives for `inputs` (`input_ids, attention_mask`, both (B, T))."""
@@ -277,9 +279,10 @@ class Below:
         self, model: TextModel, rows: list[np.ndarray], inputs: Mapping[str, torch.Tensor]
     ) -> list[torch.Tensor]:
         """Compute states of rows in half precision on the CPU, and keep them."""
-        with torch.no_grad(), _still(model):
+        with torch.no_grad(), _still(model), apart(), self.operations.during():
             states_BTD = self.family.states_at(model, self.k, inputs).detach().float()
         self.n_computed += inputs["input_ids"].numel()
+        self.operations.of(inputs["input_ids"].numel())
         made = []
         for ids, states in zip(rows, states_BTD.cpu(), strict=True):
             own = states[: len(ids)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ import torch
 from isogloss.core.errors import InputError
 from isogloss.core.recipe import Bound
 from isogloss.nn import dropout
-from isogloss.nn.answer import outputs
-from isogloss.nn.batches import deal
+from isogloss.nn.answer import by_length, outputs
+from isogloss.nn.batches import deal, padded
 from isogloss.nn.blocks import rest_frozen
+from isogloss.nn.flops import Operations
 from isogloss.nn.model import TextModel
 from isogloss.nn.optimizers import AtTheEnd, InBackward, Kind, Update, groups_of
+from isogloss.nn.pooling import pooled
 from isogloss.nn.world import World
 
 
@@ -79,6 +82,7 @@ class Trainee:
             )
         self._called = world.spread(model)
         self.rates = dict(rates)
+        self.operations = Operations()
         groups = groups_of(model, rates, manner.weight_decay)
         self.update: Update = (
             InBackward(manner.optimizer, groups)
@@ -111,10 +115,12 @@ class Trainee:
         ties = np.array([row["group"] for row in rows]) if rows and "group" in rows[0] else None
         share = deal(lengths, self.world.rank, self.world.size, self.manner.accumulate, ties)
         self.update.begin(lr)
-        for i, places in enumerate(share):
-            last = i == len(share) - 1
-            with contextlib.nullcontext() if last else self.world.accelerator.no_sync(self._called):
-                self._backward(rows, weights, codes, places, number, sums)
+        with self.operations.during():
+            for i, places in enumerate(share):
+                last = i == len(share) - 1
+                with contextlib.nullcontext() if last else self.world.accelerator.no_sync(self._called):
+                    self._backward(rows, weights, codes, places, number, sums)
+        self.operations.of(float(sums[-2]))
         sums[-1] = stop
         sums = self.world.sum(sums)
         units = sums[-3]
@@ -172,27 +178,29 @@ class Trainee:
             sums[-3] += weighted
             sums[-2] += n_padded
 
-    def blame(
+    def norms(
         self, rows: Sequence[Mapping[str, Any]], weights: np.ndarray, codes: np.ndarray, *, number: int
-    ) -> list[str]:
-        """The languages of a batch whose own rows give a loss or a gradient that is not finite; moves nothing.
+    ) -> dict[str, float]:
+        """The norm of the gradient that the rows of each language of a batch give alone, a unit; moves nothing.
 
-        Empty when none does alone, and also when each of several does: then it is not the doing of a language.
+        Not finite where a loss or a gradient is not; losses are not scaled for it, so that what overflows does so by
+        itself. Empty where a backward pass would move weights.
         """
         if self.manner.in_backward:
-            return []  # a backward pass would move weights
+            return {}
         self._ready(number)
-        guilty, met = [], sorted(set(codes.tolist()))
-        for code in met:
+        found = {}
+        for code in sorted(set(codes.tolist())):
             places = np.flatnonzero(codes == code)
-            _, _, total, _ = self._forward(rows, weights, places, number)
-            (self.world.scaler.scale(total) if self.world.scaler is not None else total).backward()
+            _, n_B, total, _ = self._forward(rows, weights, places, number)
+            total.backward()
             grads = [p.grad for p in self.model.trainable.values() if p.grad is not None]
-            if not all(bool(torch.isfinite(grad).all()) for grad in grads) or not bool(torch.isfinite(total)):
-                guilty.append(self.langs[code])
+            norm = float(torch.nn.utils.get_total_norm(grads)) if grads else 0.0
+            units = float((n_B.detach().double().cpu().numpy() * weights[places]).sum()) or 1.0
+            found[self.langs[code]] = norm / units if bool(torch.isfinite(total)) else math.nan
             for p in self.model.trainable.values():
                 p.grad = None
-        return guilty if len(guilty) < len(met) or len(met) == 1 else []
+        return found
 
     def _seed(self, number: int) -> None:
         """Fix what draws from the common generators at this step; dropouts have their own."""
@@ -211,6 +219,40 @@ class Trainee:
             with self.world.autocast():
                 out[mine] = self.task("decode", outputs(self.model, [rows[i]["ids"] for i in mine]))
         return self.world.sum(out)
+
+    def vitals(self, ids: Sequence[np.ndarray], contents: np.ndarray) -> tuple[float, float | None]:
+        """Of encoded texts: the mean deviation of the numbers that answer them, and how much nearer texts of one content
+        lie to each other than others do, in cosines of the mean states that leave the last block.
+
+        `contents (N,)` are codes of what is said, -1 for a text that is tied to none; None without tied texts.
+        """
+        with self.world.autocast():
+            out = outputs(self.model, ids)
+            spread = float(out.std(axis=0).mean())
+            tied = np.flatnonzero(contents >= 0)
+            if not len(tied):
+                return spread, None
+            vectors = out[tied] if self.model.pooling else self._states([ids[i] for i in tied.tolist()])
+        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        cosines, same = unit @ unit.T, contents[tied][:, None] == contents[tied]
+        np.fill_diagonal(same, False)
+        other = contents[tied][:, None] != contents[tied]
+        return spread, float(cosines[same].mean() - cosines[other].mean())
+
+    def _states(self, ids: Sequence[np.ndarray]) -> np.ndarray:
+        """Mean states `(N, D)` that leave the last block."""
+        out: np.ndarray | None = None
+        blocks = len(self.family.blocks(self.model))
+        self.model.eval()
+        with torch.inference_mode():
+            for at in by_length([len(row) for row in ids]):
+                batch = padded(self.model, [ids[i] for i in at.tolist()])
+                states_BTD = self.family.states_at(self.model, blocks, batch)
+                part = pooled(states_BTD.float(), batch["attention_mask"], "mean").cpu().numpy()
+                out = np.zeros((len(ids), part.shape[1]), np.float32) if out is None else out
+                out[at] = part
+        assert out is not None
+        return out
 
     # -- what a checkpoint holds --------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from isogloss.core import lang as lang_table
 from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
+from isogloss.stages import spent
 from isogloss.stages.pages import found as finding
 from isogloss.stages.pages.page import floors, words_of, write_page
 from isogloss.stages.promote import refusals
@@ -45,7 +46,7 @@ def text(recipe: Recipe, run: Run) -> Iterator[str]:
         yield from _ranks(found, worst_first(scores, head, run.require("prepare")["facts"]["langs"]))
     yield from _fit(recipe, run)
     yield from _trained_on(run)
-    yield from _cost(run)
+    yield from _cost(recipe, run)
     yield "\n## How these numbers were made\n"
     signature = scores.filter(pl.col("metric") == head)["signature"][0]
     yield (
@@ -306,10 +307,25 @@ def _trained_on(run: Run) -> Iterator[str]:
         )
 
 
-def _cost(run: Run) -> Iterator[str]:
+def _cost(recipe: Recipe, run: Run) -> Iterator[str]:
     cost = run.cost()
     yield "\n## Cost\n"
     yield from table(["stage", "seconds"], [[stage, f"{seconds:.1f}"] for stage, seconds in cost.items()])
+    found = spent.spent(recipe, run)
+    if found is not None:
+        yield "\nTraining took:\n"
+        yield from (f"- {sentence}" for sentence in spent.sentences(found))
+    if found is not None and found.gains:
+        yield f"\nGain in {found.metric} over {words_of(recipe).get(found.over, found.over)} by language, the smallest first, and for each unit spent:\n"
+        yield from table(
+            ["language", "n", "gain", *(words for _, words in spent.columns(found)), "share of the tokens"],
+            [
+                [spent.name_of(each), each.n, f"{each.value:+.3f} [{each.low:+.3f}, {each.high:+.3f}]"]
+                + [f"{each.per[unit]:+.3g}" for unit, _ in spent.columns(found)]
+                + [f"{each.share:.1%}"]
+                for each in found.gains
+            ],
+        )
     made = run.require("train")["versions"]
     yield "\n" + ", ".join(f"{name} {version}" for name, version in made.items())
 

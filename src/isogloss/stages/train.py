@@ -16,12 +16,15 @@ import polars as pl
 from isogloss.core import files, shots
 from isogloss.core.budget import Budget
 from isogloss.core.corpus import Corpus
+from isogloss.core.energy import Meter
+from isogloss.core.engine import usable_cores
 from isogloss.core.errors import DataError
+from isogloss.core.ledger import Ledger
 from isogloss.core.recipe import Bound, Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Say
 from isogloss.core.weights import class_weights
-from isogloss.nn import launched
+from isogloss.nn import launched, memory
 from isogloss.stages import model
 
 # Windows of the mix that are drawn to weigh rows for a family that fits itself: shares are exact, rows nearly even.
@@ -174,7 +177,18 @@ def _fit(
         budget.must_last("the model was fitted")
 
     budget.must_last("the model was fitted")
-    fitted = recipe.family("fit", known, labels, tick=tick)
+    spend, path = recipe.budget, run.path("compute.json")
+    if again:
+        files.remove(path)
+    meter = Meter(usable_cores(), watts=spend.watts)
+    ledger = Ledger(path, meter, price_per_hour=spend.price_per_hour, currency=spend.currency)
+    memory.forget_peak()
+    with ledger.during("training"):
+        fitted = recipe.family("fit", known, labels, tick=tick)
     say.close()
+    for (tag,), own in known.group_by("lang"):
+        ledger.by_lang[str(tag)] = {"n_rows": float(own.height), "n_tokens": 0.0}
+    ledger.peak = memory.peak()
+    ledger.write()
     files.remove(run.path("model")) if run.path("model").exists() else None
-    return recipe.family.module.write(fitted, run.path("model")), {}
+    return [*recipe.family.module.write(fitted, run.path("model")), path], {}

@@ -65,6 +65,7 @@ def measure_steps(tick: Any = None, shapes: Sequence[tuple[dict[str, Any], int, 
     from isogloss.nn.world import World
 
     memory.keep_freed()
+    memory.few_kernels()
     world = World()
     part = parts.load("tasks", "classify")
     task = Bound(part, part.bind({}))

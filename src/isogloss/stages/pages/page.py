@@ -27,7 +27,7 @@ from isogloss.core.corpus import SPLITS, Corpus
 from isogloss.core.recipe import Recipe
 from isogloss.core.report import wilson
 from isogloss.core.run import Run
-from isogloss.stages import compare, model
+from isogloss.stages import compare, model, spent
 from isogloss.stages.pages import found as finding
 from isogloss.stages.pages import worldmap
 
@@ -911,6 +911,32 @@ def data(facts: Facts) -> dict[str, Any]:
     }
 
 
+def compute(facts: Facts) -> dict[str, Any] | None:
+    """What training spent, and what each language gained for it, the smallest gain first."""
+    told = spent.spent(facts.recipe, facts.run)
+    if told is None:
+        return None
+    ends = [end for gain in told.gains for end in (gain.low, gain.high)]
+    scale = Scale(min([0.0, *ends]), max([0.0, *ends]))
+    return {
+        "sentences": list(spent.sentences(told)),
+        "over": words_of(facts.recipe).get(told.over, told.over),
+        "units": spent.columns(told),
+        "scale": scale,
+        "rows": [
+            {
+                **language(gain.lang),
+                "n": gain.n,
+                "bar": bar({"value": gain.value, "low": gain.low, "high": gain.high, "n": gain.n}, scale),
+                "per": [gain.per[unit] for unit, _ in spent.columns(told)],
+                "n_tokens": gain.n_tokens,
+                "share": gain.share,
+            }
+            for gain in told.gains
+        ],
+    }
+
+
 def made(facts: Facts) -> dict[str, Any]:
     """Cost, versions, signatures, and how to repeat the run."""
     stamp = facts.run.require("train")
@@ -919,8 +945,8 @@ def made(facts: Facts) -> dict[str, Any]:
         .group_by("metric", maintain_order=True)
         .agg(pl.col("signature").first())
     )
-    spent = facts.run.cost()
-    cost = {stage: spent[stage] for stage in sorted(spent, key=lambda s: (STAGES.index(s) if s in STAGES else 9, s))}
+    took = facts.run.cost()
+    cost = {stage: took[stage] for stage in sorted(took, key=lambda s: (STAGES.index(s) if s in STAGES else 9, s))}
     return {
         "cost": [
             {"stage": stage, "seconds": seconds, "at": Scale(0.0, max(cost.values())).at(seconds)}
@@ -970,6 +996,7 @@ def page(recipe: Recipe, run: Run) -> str:
         fit=fit(facts),
         curves=curves(facts),
         data=data(facts),
+        compute=compute(facts),
         made=made(facts),
     )
 
@@ -1067,6 +1094,7 @@ def _render(template: str, shared: Any, **values: Any) -> str:
         "signed": signed,
         "count": "{:,}".format,
         "dec": decimal,
+        "figures": lambda x: f"{x:+.3g}".replace("-", "−"),
     }
     script = (folder / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

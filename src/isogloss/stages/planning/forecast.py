@@ -11,6 +11,7 @@ from typing import Any
 
 from isogloss.core import architecture, estimate, machines
 from isogloss.core.architecture import Architecture
+from isogloss.core.energy import AROUND_WATTS, CORE_WATTS
 from isogloss.core.errors import IsoglossError, MissingError
 from isogloss.core.estimate import Method
 from isogloss.core.machines import Setup
@@ -54,8 +55,8 @@ def here(precision: str = "auto") -> Setup:
         setup = Setup(
             f"this machine: {found.n_cores} cores, {(free or 0) / 1e9:.1f} GB free", "cpu", 1,
             None if free is None else float(free), machines.assumed_cpu(found.n_cores, half != "fp32"), estimate.CPU,
-            machines.AROUND_WATTS + machines.CORE_WATTS * found.n_cores, half,
-            (f"{machines.CORE_FLOPS / 1e9:g} GFLOP/s a core", f"{machines.CORE_WATTS:g} W a core"),
+            AROUND_WATTS + CORE_WATTS * found.n_cores, half,
+            (f"{machines.CORE_FLOPS / 1e9:g} GFLOP/s a core", f"{CORE_WATTS:g} W a core"),
         )  # fmt: skip
         device = "cpu"
     if precision != "auto":

@@ -20,7 +20,10 @@ import torch
 from isogloss.core import files
 from isogloss.core.buckets import POOL
 from isogloss.core.budget import Budget
+from isogloss.core.energy import Meter
+from isogloss.core.engine import usable_cores
 from isogloss.core.errors import BudgetEnded, InputError, PlaceError
+from isogloss.core.ledger import Ledger, in_units
 from isogloss.core.recipe import Recipe, Train
 from isogloss.core.run import Run
 from isogloss.core.say import Evaluated, Say
@@ -30,9 +33,10 @@ from isogloss.nn.trainee import Stepped
 from isogloss.nn.world import World
 from isogloss.stages.training import setup
 from isogloss.stages.training.account import Log, Reserve, Seen
+from isogloss.stages.training.health import RETRIES
 from isogloss.stages.training.schedule import Measured, Plan, plan
 from isogloss.stages.training.setup import Job
-from isogloss.stages.training.supervise import Judged, Supervisor, columns
+from isogloss.stages.training.supervise import SLOWER, Judged, Supervisor, columns
 
 # Steps in a row whose gradient is not a number, after which training has diverged; fp16 scales itself down meanwhile.
 LOST = 20
@@ -55,24 +59,53 @@ def learn(
     Raises BudgetEnded when the seconds end before one checkpoint was evaluated, InputError when training diverges.
     """
     memory.keep_freed()
+    memory.few_kernels()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
     store = _store(run, reads, world, again=again)
     log = Log(run.path("steps.jsonl"), world.first)
     budget = Budget(recipe.budget.seconds, before=log.seconds)
-    job = setup.prepare(recipe, run, world, say, rows, labels, log)
-    with contextlib.closing(job):
-        plan_, step, ended = _steps(job, store, budget, run, log, say)
-    return _finish(recipe, run, job, store, plan_, step, ended, budget, log, say)
+    n_cards = torch.cuda.device_count() if world.device.type == "cuda" else 0
+    spend = recipe.budget
+    meter = Meter(usable_cores(), min(n_cards, world.size), spend.watts)
+    ledger = Ledger(
+        run.path("compute.json"), meter, price_per_hour=spend.price_per_hour, currency=spend.currency,
+        writes=world.first,
+    )  # fmt: skip
+    memory.forget_peak()
+    while True:
+        with ledger.during("reading"):
+            job = setup.prepare(recipe, run, world, say, rows, labels, log)
+        with contextlib.closing(job):
+            try:
+                plan_, step, ended = _steps(job, store, budget, ledger, run, log, say)
+                break
+            except _Collapsed as fall:
+                _begin_again(run, store, world, fall, say)
+    with ledger.during("saving"):
+        made, facts = _finish(recipe, run, job, store, plan_, step, ended, budget, log, say)
+    _written(job, ledger)
+    return [*made, run.path("compute.json")], facts
 
 
-def _steps(job: Job, store: Checkpoints, budget: Budget, run: Run, log: Log, say: Say) -> tuple[Plan, int, str]:
+class _Collapsed(Exception):
+    """A training has collapsed before there was a checkpoint to go back to: it begins again, more slowly."""
+
+    def __init__(self, step: int, why: str, n_before: int) -> None:
+        super().__init__(why)
+        self.step, self.why, self.n_before = step, why, n_before
+
+
+def _steps(
+    job: Job, store: Checkpoints, budget: Budget, ledger: Ledger, run: Run, log: Log, say: Say
+) -> tuple[Plan, int, str]:
     """Step after step; returns the plan, the last step, and why it ended before the plan did."""
     spec, trainee, watch, feed, seen = job.spec, job.trainee, job.watch, job.feed, job.seen
     world = trainee.world
 
     checkpoint = _resume(job, store, say, log)
-    plan_ = _plan(job, store, budget, say, run, log)
+    with ledger.during("measuring"):
+        plan_ = _plan(job, store, budget, say, run, log)
     for note in setup.cautions(job, plan_):
         say.note(note)
     step, ended, lost = (checkpoint.step, checkpoint.state["ended"], 0) if checkpoint else (0, "", 0)
@@ -80,22 +113,34 @@ def _steps(job: Job, store: Checkpoints, budget: Budget, run: Run, log: Log, say
         say.line(f"train     resuming at step {step} of {plan_.steps}")
     _hear(job, say)
     reserve = Reserve(plan_.measured)
+    if job.health.first is None:
+        job.examine()  # how it begins
 
     while step < plan_.steps and not ended:
         # One step: the rows the mix wants next, wherever they are computed.
         started = time.monotonic()
         at = feed.take(seen.value)
-        _fill(job, at, plan_.steps - step)
+        with ledger.during("states"):
+            _fill(job, at, plan_.steps - step)
         rate = spec.lr * plan_.rate(step, spec.warmup) * watch.rate
         cut = budget.left < reserve.seconds
-        done = trainee.step(
-            [job.encoded[i] for i in at], job.weights[at], job.codes[at], lr=rate, number=step, stop=cut
-        )
+        with ledger.during("training"):
+            done = trainee.step(
+                [job.encoded[i] for i in at], job.weights[at], job.codes[at], lr=rate, number=step, stop=cut
+            )
         step += 1
         seen.add(done)
+        ledger.saw(trainee.langs, done.rows, done.tokens, done.n_padded)
         lost = 0 if np.isfinite(done.norm) else lost + 1
+        guilty, why = _look(job, at, step, done, log, say), None
         if lost >= LOST or (lost and world.precision != "fp16"):
-            raise _diverged(step, done, trainee.langs)
+            if step == 1 or watch.n_collapsed >= RETRIES:
+                raise InputError(f"training diverged at step {step}: {_guilty(guilty)}; {ADVICE}")
+            why = _guilty(guilty)
+        elif job.health.due(step, plan_.steps) or plan_.evaluates(step):
+            why = job.examine()
+        if why:
+            _fall(job, store, step, why, log, say)
         reserve.stepped(time.monotonic() - started)
         say.progress("training", step, plan_.steps, "steps")
         log.event("step", step=step, lr=rate, loss=seen.last_loss(done), norm=done.norm, seconds=budget.spent)
@@ -104,7 +149,9 @@ def _steps(job: Job, store: Checkpoints, budget: Budget, run: Run, log: Log, say
 
         # An evaluation: dev decides what is best, whether every language held, and whether to go on.
         started = time.monotonic()
-        judged = watch.judge(step, trainee.answer(job.dev_encoded))
+        with ledger.during("evaluating"):
+            spent = world.same(ledger.spent(spec.stop.per)) if spec.stop and spec.stop.gain else None
+            judged = watch.judge(step, trainee.answer(job.dev_encoded), spent)
         if judged.fallen:
             trainee.restore(*_weights_of(store.read(watch.best_step or 0)))
         ended = "stop" if judged.stop and step < plan_.steps else "budget" if done.stop and step < plan_.steps else ""
@@ -114,7 +161,9 @@ def _steps(job: Job, store: Checkpoints, budget: Budget, run: Run, log: Log, say
             "evaluation",
             **vars(row) | {"by_lang": judged.by_lang, "seen": seen.value, "fallen": judged.fallen, "rate": watch.rate},
         )
-        _save(job, store, step, judged.probs, ended, budget, world)
+        with ledger.during("saving"):
+            _save(job, store, step, judged.probs, ended, budget, world)
+        log.event("spent", step=step, **in_units(_written(job, ledger)))
         seen.reset()
         reserve.evaluated(time.monotonic() - started)
         say.close()
@@ -129,7 +178,7 @@ def _steps(job: Job, store: Checkpoints, budget: Budget, run: Run, log: Log, say
 
 
 ENDED = {
-    "stop": "the dev score did not rise any more",
+    "stop": "the dev score did not rise any more, or by too little for what it costs",
     "budget": "the seconds of the budget are used up; by seconds this run cannot be repeated, by its steps it can",
 }
 
@@ -143,6 +192,14 @@ def call(recipe: Recipe, message: Any) -> Any:
     return heard
 
 
+def _written(job: Job, ledger: Ledger) -> dict[str, Any]:
+    """The ledger, kept on disk, with the operations and the most memory so far."""
+    work = [job.trainee.operations, *([job.below.operations] if job.below is not None else [])]
+    ledger.counts["flops"] = sum(each.total for each in work) * job.trainee.world.size
+    ledger.peak = memory.peak()
+    return ledger.write()
+
+
 # -- before the loop --------------------------------------------------------------------------------------------
 
 
@@ -152,7 +209,8 @@ def _store(run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> 
     plain = json.loads(json.dumps(reads, default=str))
     if world.first:
         if again:
-            for path in (folder, run.path("train.json"), run.path("steps.jsonl"), run.path("start")):
+            made = ("train.json", "steps.jsonl", "start", "compute.json")
+            for path in (folder, *map(run.path, made)):
                 files.remove(path) if path.exists() else None
         begun = run.path("train.json").is_file() or any(folder.glob("step-*"))
         before = files.read_json(note) if begun and note.is_file() else plain  # nothing begun, nothing to lose
@@ -191,6 +249,7 @@ def _be(job: Job, checkpoint: Checkpoint, best_probs: np.ndarray | None) -> None
     job.feed.restore(state["feed"], checkpoint.tensors["order"]["window"].numpy())
     job.watch.restore(state["watch"], best_probs)
     job.seen.restore(state["seen"])
+    job.health.restore(state["health"])
 
 
 def _weights_of(
@@ -202,8 +261,9 @@ def _weights_of(
 def _plan(job: Job, store: Checkpoints, budget: Budget, say: Say, run: Run, log: Log) -> Plan:
     """The plan on disk, or a new one; where there is a budget of seconds, after a measurement that leaves no trace."""
     world, path = job.trainee.world, run.path("train.json")
-    stored = world.same(files.read_json(path) if world.first and path.is_file() else None)
-    if stored is not None:
+    stored = world.same(files.read_json(path) if world.first and path.is_file() else None) or {}
+    job.watch.n_collapsed = collapsed = max(job.watch.n_collapsed, stored.get("collapsed", 0))
+    if "steps" in stored:
         return Plan.of(stored)
     measured = None
     if budget.seconds is not None:
@@ -219,7 +279,7 @@ def _plan(job: Job, store: Checkpoints, budget: Budget, say: Say, run: Run, log:
     if error:
         raise BudgetEnded(error)
     if world.first:
-        files.write_json(path, made)
+        files.write_json(path, {**made, "collapsed": collapsed})
     log.event("plan", **made)
     fixed = Plan.of(made)
     say.line(f"train     {fixed.steps:,} steps of {_size(job.spec)} ({fixed.why}), evaluated every {fixed.eval_every}")
@@ -284,6 +344,69 @@ def _fill(job: Job, at: np.ndarray, left: int) -> int:
     return len(ahead)
 
 
+ADVICE = "lower train.lr, or raise train.warmup, and repeat with --again"
+
+
+def _look(job: Job, at: np.ndarray, step: int, done: Stepped, log: Log, say: Say) -> str:
+    """Note what leapt or was no number in a step, and of which language; returns the languages at fault, or nothing."""
+    health, langs = job.health, job.trainee.langs
+    for spike in health.stepped(done):
+        log.event("spike", step=step, **vars(spike))
+        if health.n_spikes[spike.lang] == 1:
+            say.note(f"the loss of {spike.lang} leapt to {spike.loss:.2f} at step {step}, from {spike.mean:.2f}")
+    guilty = [lang for lang, loss in zip(langs, done.loss, strict=True) if not np.isfinite(loss)]
+    leapt = health.leapt(done.norm)
+    if not leapt and np.isfinite(done.norm):
+        return ""
+    if not guilty:
+        rows = [job.encoded[i] for i in at.tolist()]
+        norms = job.trainee.norms(rows, job.weights[at], job.codes[at], number=step - 1)
+        log.event("norm", step=step, norm=done.norm, by_lang=norms)
+        if leapt and norms:
+            lang = max(norms, key=lambda name: norms[name])
+            say.note(f"the gradient leapt at step {step} (norm {done.norm:.3g}), most of all that of {lang}")
+            return ""
+        guilty = [lang for lang, norm in norms.items() if not np.isfinite(norm)]
+        if len(guilty) == len(norms) > 1:  # then it is not the doing of a language
+            return ""
+        health.n_nonfinite.update(guilty)
+    new = [lang for lang in guilty if health.n_nonfinite[lang] <= 1]
+    if new and job.trainee.world.scaler is not None:
+        say.note(f"fp16 overflows in {', '.join(new)} at step {step}; such steps are left out")
+    return ", ".join(guilty)
+
+
+def _guilty(langs: str) -> str:
+    return f"the loss of {langs} is not a number" if langs else "the gradient is not a number"
+
+
+def _fall(job: Job, store: Checkpoints, step: int, why: str, log: Log, say: Say) -> None:
+    """After a collapse: back to the best checkpoint at a quarter of the rate, or, where there is none, _Collapsed."""
+    watch = job.watch
+    log.event("collapse", step=step, why=why, best_step=watch.best_step)
+    if watch.n_collapsed >= RETRIES:
+        raise InputError(f"training collapsed {RETRIES + 1} times, the last time at step {step}: {why}; {ADVICE}")
+    if watch.best_step is None:
+        raise _Collapsed(step, why, watch.n_collapsed)
+    job.trainee.restore(*_weights_of(store.read(watch.best_step)))
+    watch.n_collapsed += 1
+    say.note(f"the model collapsed at step {step}: {why}; back to step {watch.best_step} at a quarter of the rate")
+
+
+def _begin_again(run: Run, store: Checkpoints, world: World, fall: _Collapsed, say: Say) -> None:
+    """Forget the plan and begin with the untrained model, at a quarter of the rate."""
+    n = fall.n_before + 1
+    say.close()
+    say.note(
+        f"the model collapsed at step {fall.step}: {fall.why}; begun again at {SLOWER**n:g} of train.lr "
+        f"(try {n} of {RETRIES})"
+    )
+    if world.first:
+        store.clear()
+        files.write_json(run.path("train.json"), {"collapsed": n})
+    world.wait()
+
+
 def _hear(job: Job, say: Say) -> None:
     """Say what went wrong with kept states, once."""
     below = job.trainee.model.below
@@ -327,22 +450,13 @@ def _save(job: Job, store: Checkpoints, step: int, probs: np.ndarray, ended: str
         tensors = {"weights": job.trainee.weights(), "optimizer": job.trainee.memory(), "order": order}
         state = {
             "feed": job.feed.state(), "watch": job.watch.state(), "seen": job.seen.state(),
-            "scaler": job.trainee.scaler(), "ended": ended, "seconds": budget.spent,
+            "scaler": job.trainee.scaler(), "health": job.health.state(), "ended": ended, "seconds": budget.spent,
         }  # fmt: skip
         store.save(step, tensors, state)
         newest = [s for s in store.steps() if s <= step][-job.spec.retain :]
         bests = {files.read_json(store.path(s) / "state.json")["watch"]["best_step"] for s in newest}
         store.retain({*newest, *bests})
     world.wait()
-
-
-def _diverged(step: int, done: Stepped, langs: Sequence[str]) -> InputError:
-    guilty = [lang for lang, loss in zip(langs, done.loss, strict=True) if not np.isfinite(loss)]
-    what = f"loss of {', '.join(guilty[:5])}" if guilty else "gradient"
-    return InputError(
-        f"training diverged at step {step}: the {what} is not a number; "
-        f"lower train.lr, or raise train.warmup, and repeat with --again"
-    )
 
 
 # -- after the loop ---------------------------------------------------------------------------------------------
@@ -371,7 +485,8 @@ def _finish(
     facts = {
         "steps": step, "planned_steps": plan_.steps, "best_step": best, "ended": ended, "start": trainee.model.facts,
         "seconds": round(budget.spent, 3), "repeatable": ended != "budget", "precision": trainee.world.precision,
-        "tokens_per_word": job.tokens_per_word, "peak_bytes": memory.peak(trainee.world.device.type),
+        "tokens_per_word": job.tokens_per_word, "collapsed": job.watch.n_collapsed,
+        "spikes": dict(job.health.n_spikes), "nonfinite": dict(job.health.n_nonfinite),
     }  # fmt: skip
     trainee.world.wait()
     made = recipe.family.module.write(trainee.model, run.path("model")) if trainee.world.first else []

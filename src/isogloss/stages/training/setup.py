@@ -28,11 +28,14 @@ from isogloss.nn.trainee import Manner, Trainee
 from isogloss.nn.world import World
 from isogloss.stages.train import slim, train_rows
 from isogloss.stages.training.account import Log, Seen
+from isogloss.stages.training.health import Health, Vitals, chance_loss
 from isogloss.stages.training.schedule import Plan
 from isogloss.stages.training.supervise import Supervisor
 
 # Few-shot: above this rate or these epochs a pretrained model of this many trained parameters is said to be at risk.
 BOLD_RATE, MANY_EPOCHS, LARGE = 5e-5, 10, 50e6
+# Texts by which health is told: contents, languages of each, and how few contents say nothing of translations.
+CONTENTS, PER_CONTENT, LEAST_CONTENTS = 24, 4, 8
 # Under the folder of runs: states of frozen blocks, which runs share.
 STATES = ".states"
 
@@ -51,12 +54,21 @@ class Job:
     seen: Seen
     spec: Train
     tokens_per_word: dict[str, float]
+    health: Health
+    pulse: tuple[list[np.ndarray], np.ndarray]
+    below: states.Below | None
+
+    def examine(self) -> str | None:
+        """Why the model has collapsed, in a sentence; None while it has not."""
+        why = self.health.examine(Vitals(*self.trainee.vitals(*self.pulse)))
+        said: str | None = self.trainee.world.same(why)  # every process decides the same
+        return said
 
     def close(self) -> None:
         """Let go of kept states: from here on the model answers by itself."""
-        below, self.trainee.model.below = self.trainee.model.below, None
-        if below is not None and below.store is not None:
-            below.store.close()
+        self.trainee.model.below = None
+        if self.below is not None and self.below.store is not None:
+            self.below.store.close()
 
 
 def prepare(
@@ -114,6 +126,7 @@ def prepare(
         spec.keep,
         recipe.seed,
     )
+    weights = class_weights(rows, spec.weights)
     codes = rows["lang"].rank("dense").to_numpy().astype(np.int64) - 1
     tied = task.part.constant("TIED", False)
     lengths = None if tied else np.array([len(row["ids"]) for row in encoded])
@@ -122,7 +135,7 @@ def prepare(
     return Job(
         trainee,
         encoded,
-        class_weights(rows, spec.weights),
+        weights,
         codes,
         dev_encoded,
         watch,
@@ -130,7 +143,35 @@ def prepare(
         Seen(langs, n_rows),
         spec,
         _tokens_per_word(rows, encoded),
+        Health(langs, chance_loss(rows["label"].to_list(), weights) if labels else None),
+        _pulse(run, model, langs, recipe.seed),
+        model.below,
     )
+
+
+def _pulse(run: Run, model: TextModel, langs: Sequence[str], seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """A few train texts, encoded, by which the model's health is told, and codes of what they say (-1: tied to none).
+
+    Contents in several languages where there are such, of those that are trained on first; no label takes part.
+    """
+    rows = Corpus(run.path("corpus")).frame(["text", "lang", "group"], ["train"])
+    own = rows.filter(pl.col("lang").is_in(langs))
+    tied = rows.filter(pl.col("group").is_not_null()).filter(
+        pl.col("lang").n_unique().over("group") > 1, pl.col("lang").is_in(langs).any().over("group")
+    )
+    if tied["group"].n_unique() >= LEAST_CONTENTS:
+        chosen = tied["group"].unique().sort().sample(min(CONTENTS, tied["group"].n_unique()), seed=seed % 2**32)
+        picked = (
+            tied.filter(pl.col("group").is_in(chosen.implode()))
+            .sort(~pl.col("lang").is_in(langs), pl.col("lang").hash(seed % 2**32), "lang", "text")
+            .group_by("group", maintain_order=True)
+            .head(PER_CONTENT)
+        )
+        codes = picked["group"].rank("dense").to_numpy().astype(np.int64)
+    else:
+        picked = own.sample(min(PER_CONTENT * CONTENTS, own.height), seed=seed % 2**32)
+        codes = np.full(picked.height, -1)
+    return token_ids(model, picked["text"].to_list(), model.max_length)[0], codes
 
 
 def _choosing(spec: Train, rows: pl.DataFrame) -> list[str]:

@@ -18,6 +18,8 @@ from isogloss.core import lang as lang_table
 from isogloss.core.errors import IsoglossError
 from isogloss.core.recipe import Keep, Stop
 
+# What the rate is multiplied by after a collapse.
+SLOWER = 0.25
 # More languages than this are shown in groups.
 COLUMNS = 10
 GROUPS = ("script", "family", "resource")
@@ -61,6 +63,9 @@ class Supervisor:
     best_value: float | None = None
     since: int = 0
     n_fallen: int = 0
+    n_collapsed: int = 0
+    # what was spent at each evaluation, in the unit of stop.per, and the best value then
+    course: list[list[float]] = field(default_factory=list)
     best_probs: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -72,11 +77,14 @@ class Supervisor:
 
     @property
     def rate(self) -> float:
-        """The factor on the learning rate: halved with every rollback."""
-        return 0.5**self.n_fallen
+        """The factor on the learning rate: halved with every rollback, a quarter after a collapse."""
+        return 0.5**self.n_fallen * SLOWER**self.n_collapsed
 
-    def judge(self, step: int, probs: np.ndarray) -> Judged:
-        """Judge the dev probabilities `(N, C)` of a step, and move on. Without dev rows the newest step is the best."""
+    def judge(self, step: int, probs: np.ndarray, spent: float | None = None) -> Judged:
+        """Judge the dev probabilities `(N, C)` of a step, and move on. Without dev rows the newest step is the best.
+
+        `spent`: so far, in the unit of `stop.per`.
+        """
         if self.dev.is_empty():
             self.best_step = step
             return Judged({}, None, None, True, probs)
@@ -95,9 +103,19 @@ class Supervisor:
             self.best_step, self.best_value, self.best_probs, self.since = step, value, probs, 0
         elif not fallen:
             self.since += 1
-        ended = self.stop is not None and self.since >= self.stop.patience
+        ended = self.stop is not None and (self.since >= self.stop.patience or self._little(spent))
         held = self.best_probs if fallen and self.best_probs is not None else probs
         return Judged(by_lang, mean, worst, better, held, fallen, ended)
+
+    def _little(self, spent: float | None) -> bool:
+        """Whether the last evaluations brought less for what they cost than the recipe asks."""
+        if self.stop is None or self.stop.gain is None or spent is None or self.best_value is None:
+            return False
+        self.course.append([spent, self.best_value])
+        if len(self.course) <= self.stop.patience:
+            return False
+        (before, then), (now, value) = self.course[-1 - self.stop.patience], self.course[-1]
+        return abs(value - then) < self.stop.gain * (now - before)
 
     def _better(self, value: float | None) -> bool:
         if self.best_value is None or value is None:
@@ -122,7 +140,10 @@ class Supervisor:
     # -- the state ----------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("best_step", "best_value", "since", "n_fallen")}
+        return {
+            name: getattr(self, name)
+            for name in ("best_step", "best_value", "since", "n_fallen", "n_collapsed", "course")
+        }
 
     def restore(self, state: Mapping[str, Any], best_probs: np.ndarray | None) -> None:
         for name, value in state.items():
