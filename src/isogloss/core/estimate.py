@@ -34,7 +34,9 @@ ADAPTED = 1.15
 # Bytes of a weight that is not trained: NF4 with scales that are quantised too takes 4 + 8/64 + 32/(64 * 256) bits.
 HELD: Mapping[str, float] = {"fp32": 4, "bf16": 2, "nf4": (4 + 8 / 64 + 32 / (64 * 256)) / 8}
 # How often what a matrix gives is read and written for an adapter beside it: fitted on steps of four shapes (docs/log.md).
-BESIDE = 2.5
+BESIDE = 0.8
+# How much more often scores of relative places are gathered and added than others: fitted, too.
+RELATIVE = 1.7
 # A bottleneck adapter is as wide as the states over this (Pfeiffer et al. 2021).
 REDUCTION = 16
 
@@ -344,8 +346,12 @@ class Operations:
 
     flops: float
     """floating-point operations in products of matrices"""
+    fused: float
+    """floating-point operations in attention that one kernel computes"""
     states: float
     """bytes of states that are kept, each of which is read and written some times"""
+    turned: float
+    """the same of blocks that turn queries and keys by their place and gate what they feed forward"""
     scores: float
     """bytes of attention between tokens that is written out, where no kernel does without"""
     draws: float
@@ -371,8 +377,10 @@ RATES = tuple(each.name for each in fields(Operations))
 def operations(arch: Architecture, method: Method, work: Work) -> Operations:
     """What one optimizer step does, over all its parts."""
     tokens = work.rows * work.tokens
-    flops = moved = scores = draws = passes = 0.0
+    flops = fused = moved = scores = draws = passes = 0.0
+    turns = arch.model_type == "modernbert" or arch.kind == "decoder"
     number = PRECISIONS[method.precision][3]
+    eager = bool(arch.relative) or bool(arch.attention_dropout)
     first = True
     free = not method.frozen_table and not method.small
     for stack, frozen in _frozen(arch, method):
@@ -382,23 +390,31 @@ def operations(arch: Architecture, method: Method, work: Work) -> Operations:
             pairs += 2 * arch.relative * arch.heads * arch.head_width
         own, between = block_bytes(arch, stack, work.tokens, method)
         learning = stack.layers - frozen
-        ahead = 2 * (matrices + pairs) * tokens
+        ahead = 2 * matrices * tokens
+        between_ahead = 2 * pairs * tokens
+        again = 2 if method.checkpointing else 1
+        done = 0.0 if method.cached else frozen * between_ahead
+        done += learning * between_ahead * (again + (2 if eager else 2.5))  # a kernel computes scores anew on its way back
+        if eager:
+            flops += done
+        else:
+            fused += done
         if not method.cached:
             flops += frozen * ahead
             moved += frozen * own * tokens / 3
-            scores += frozen * between * tokens / 3
+            scores += frozen * between * tokens / 3 * (RELATIVE if arch.relative else 1)
             passes += frozen * work.parts
-        back = 2 * pairs * 2 * tokens + 2 * matrices * tokens * (1 if method.small else 2)
+        back = 2 * matrices * tokens * (1 if method.small else 2)
         added = 3 * 2 * _added(arch, stack, method) * tokens
-        flops += learning * (ahead * (2 if method.checkpointing else 1) + back + added)
+        flops += learning * (ahead * again + back + added)
         if first and learning and not free and not method.small:
             # nothing below learns: what enters the lowest block that does needs no gradient
             entering = [linear for linear in stack.linears if linear.name in ("query", "key", "value", "qkv")]
             flops -= 2 * sum(linear.n_in * linear.n_out for linear in entering) * tokens
         first = first and not learning
-        again = 4 / 3 if method.checkpointing else 1
-        moved += learning * own * tokens * again
-        scores += learning * between * tokens * again
+        more = 4 / 3 if method.checkpointing else 1
+        moved += learning * own * tokens * more
+        scores += learning * between * tokens * more * (RELATIVE if arch.relative else 1)
         if arch.dropout:
             draws += learning * 2 * arch.width * stack.attentions * tokens * again
         if arch.attention_dropout:
@@ -414,7 +430,8 @@ def operations(arch: Architecture, method: Method, work: Work) -> Operations:
     found = list(pieces(arch, method, work.n_labels))
     table = found[0].n if found[0].trained else 0
     trained = sum(piece.n for piece in found if piece.trained) - table
-    return Operations(flops, moved, scores, draws, passes, trained, table)
+    plain, turned = (0.0, moved) if turns else (moved, 0.0)
+    return Operations(flops, fused, plain, turned, scores, draws, passes, trained, table)
 
 
 def forward(
@@ -446,20 +463,38 @@ class Rates:
         return sum(self.seconds.get(name, 0.0) * getattr(done, name) for name in RATES)
 
 
-def fit(done: Sequence[Operations], seconds: Sequence[float]) -> dict[str, float]:
+# Rates of one core of an AMD EPYC with AVX-512, in single precision and in bf16 by autocast (docs/log.md): where a
+# measurement cannot tell two kinds of work apart, their rates are drawn towards the ratios of these.
+USUAL: Mapping[str, Mapping[str, float]] = {
+    "fp32": {
+        "flops": 9e-12, "fused": 8e-12, "states": 5e-10, "turned": 4.5e-10, "scores": 5e-10, "draws": 2e-9,
+        "blocks": 2e-4, "updates": 1.9e-9, "table": 8e-10, "steps": 5e-3,
+    },
+    "half": {
+        "flops": 1.8e-12, "fused": 9e-12, "states": 7e-10, "turned": 1.1e-9, "scores": 9e-10, "draws": 3e-9,
+        "blocks": 2e-4, "updates": 1.8e-9, "table": 8e-10, "steps": 5e-3,
+    },
+}  # fmt: skip
+DRAWN = 0.03
+
+
+def fit(done: Sequence[Operations], seconds: Sequence[float], usual: Mapping[str, float]) -> dict[str, float]:
     """Rates, none below zero, that explain measured seconds, with the least sum of absolute relative errors.
 
-    By least squares that are weighed anew: one measurement that other work disturbed must not bend all rates.
+    By least squares that are weighed anew: one measurement that other work disturbed must not bend all rates. `usual`
+    rates, all of them scaled alike, are one weak observation each.
     """
     import numpy as np
     from scipy.optimize import nnls
 
     rows = np.array([[getattr(each, name) for name in RATES] for each in done], float)
     target = np.array(seconds, float)
-    scale = np.maximum(rows.max(axis=0), 1e-30)  # one unit is a trillion of another
-    relative = rows / scale / target[:, None]
+    prior = np.array([usual[name] for name in RATES])
+    prior = prior * float(np.median(target / (rows @ prior)))
+    relative = rows * prior / target[:, None]
     weight = np.ones(len(target))
+    drawn = np.sqrt(DRAWN) * np.eye(len(prior))
     for _ in range(30):
-        found, _ = nnls(relative * weight[:, None], weight)
-        weight = np.sqrt(1 / np.maximum(np.abs(relative @ found - 1), 0.02))
-    return {name: float(value / s) for name, value, s in zip(RATES, found, scale, strict=True)}
+        found, _ = nnls(np.vstack([relative * weight[:, None], drawn]), np.concatenate([weight, drawn.sum(axis=1)]))
+        weight = np.sqrt(0.1 / np.maximum(np.abs(relative @ found - 1), 0.03))
+    return {name: float(value) for name, value in zip(RATES, found * prior, strict=True)}

@@ -144,7 +144,8 @@ def assumed_cpu(n_cores: int, half: bool = False) -> Rates:
     """
     wide, narrow = n_cores * 0.8 if n_cores > 1 else 1.0, min(n_cores, 2)
     seconds = {
-        "flops": 1 / (CORE_FLOPS * wide * (2 if half else 1)), "states": 1 / (6e8 * narrow),
+        "flops": 1 / (CORE_FLOPS * wide * (2 if half else 1)), "fused": 4 / (CORE_FLOPS * wide),
+        "states": 1 / (6e8 * narrow), "turned": 1 / (6e8 * narrow),
         "scores": 1 / (6e8 * narrow), "draws": 2e-9 / narrow, "blocks": 1.5e-4, "updates": 2.4e-9 / narrow,
         "table": 1.6e-9 / narrow, "steps": 4e-3,
     }  # fmt: skip
@@ -156,7 +157,8 @@ def assumed_card(card: Card, precision: str) -> Rates:
     half = precision != "fp32"
     flops = card.flops * (1.0 if half else 0.25)
     seconds = {
-        "flops": 1 / (flops * USED), "states": 6 / card.bytes_per_second, "scores": 6 / card.bytes_per_second,
+        "flops": 1 / (flops * USED), "fused": 1 / (flops * USED), "states": 6 / card.bytes_per_second, "turned": 6 / card.bytes_per_second,
+        "scores": 6 / card.bytes_per_second,
         "draws": 60 / card.bytes_per_second, "blocks": 2e-4, "updates": 32 / card.bytes_per_second,
         "table": 40 / card.bytes_per_second, "steps": 5e-3,
     }  # fmt: skip

@@ -196,7 +196,7 @@ def _memory(arch: Architecture, method: Method, job: Job, setup: Setup, shards: 
         work = replace(work, tokens=longest)
     found = estimate.memory(arch, method, work, setup.room, shards)
     read = max(sum(estimate.block_bytes(arch, stack, longest, method)) for stack in arch.stacks)
-    reading = read * max(READ_TOKENS, longest) * (2 if method.rank else 1)
+    reading = read * max(READ_TOKENS, longest) * (1.4 if method.rank else 1)
     spare = estimate.hole(arch, method, job.n_labels, setup.room)
     if setup.accelerator:
         return replace(found, activations=max(found.activations, reading))
@@ -219,7 +219,7 @@ def _reading(
             name: getattr(total, name) + getattr(done, name) for name in estimate.RATES
         })  # fmt: skip
         start += n
-    return total or Operations(0, 0, 0, 0, 0, 0, 0, 0)
+    return total or Operations(*[0.0] * len(estimate.RATES))
 
 
 def of_measurement(
