@@ -33,6 +33,7 @@ from isogloss.core.errors import DataError, RecipeError, nearest
 from isogloss.core.files import sound
 from isogloss.core.gate import parse_condition
 from isogloss.core.ledger import Unit
+from isogloss.core.tax import MEASURES
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -343,9 +344,13 @@ class Spend(Section):
 class GateSpec(Section):
     """Conditions that scores must meet at a moment."""
 
-    at: Literal["prepare", "promote"] = Field(description="when it is asked")
+    at: Literal["prepare", "train", "promote"] = Field(
+        description="when it is asked: of the rows that were lost, of the tokenizer before the first step, of the scores"
+    )
     every_lang: dict[str, str] = Field(
-        {}, description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}"
+        {},
+        description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}; at train on the audit of the "
+        "tokenizer, e.g. {fertility = '<= 4', unknown = '<= 0.05'}",
     )
     mean: dict[str, str] = Field({}, description="conditions on the mean over languages")
     worst: dict[str, str] = Field({}, description="conditions on the mean of the worst tenth of the languages")
@@ -422,6 +427,11 @@ class Recipe(Section):
             return not parts.load("families", self.model.use).has("fit")
         except RecipeError:
             return True
+
+    @property
+    def tokenized(self) -> bool:
+        """Whether the family reads with a tokenizer, which is audited before training."""
+        return parts.load("families", self.model.use).has("tokenizer")
 
     @property
     def the_task(self) -> Bound:
@@ -804,6 +814,14 @@ def _labelled(recipe: Recipe) -> bool:
         return True
 
 
+def _tokenized(recipe: Recipe) -> bool:
+    """Whether the family reads with a tokenizer; one that cannot be read is said elsewhere."""
+    try:
+        return recipe.tokenized
+    except RecipeError:
+        return True
+
+
 def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
     """Options of the training loop, where there is a loop; methods that do not go together."""
     try:
@@ -851,6 +869,10 @@ def _gate_problems(recipe: Recipe, gate: GateSpec, path: list[str | int]) -> Ite
             here = [*path, table, metric]
             if gate.at == "prepare" and metric not in ("lost", "n"):
                 yield here, f"at prepare there is only 'lost' (and 'n' in every_lang), got '{metric}'"
+            elif gate.at == "train" and table != "every_lang":
+                yield here, "at train each language is asked alone; write it in every_lang"
+            elif gate.at == "train" and metric not in (*MEASURES, "n"):
+                yield here, f"the audit of a tokenizer has no '{metric}'{nearest(metric, [*MEASURES, 'n'])}"
             elif metric == "n" and table != "every_lang":
                 yield here, "n is asked of each language; write it in every_lang"
             elif gate.at == "promote" and metric != "n":
@@ -859,9 +881,12 @@ def _gate_problems(recipe: Recipe, gate: GateSpec, path: list[str | int]) -> Ite
                 parse_condition(condition)
             except RecipeError as error:
                 yield here, str(error)
+    if gate.at == "train" and not _tokenized(recipe):
+        words = f"the family '{recipe.model.use}' reads text without a tokenizer, so there is nothing to ask at train"
+        yield [*path, "at"], words
     for system, metric in gate.beats.items():
-        if gate.at == "prepare":
-            yield [*path, "beats"], "there is nothing to beat at prepare; use at = 'promote'"
+        if gate.at != "promote":
+            yield [*path, "beats"], f"there is nothing to beat at {gate.at}; use at = 'promote'"
         elif system not in BASELINES:
             yield [*path, "beats", system], f"there is no baseline '{system}'{nearest(system, BASELINES)}"
         else:

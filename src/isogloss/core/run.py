@@ -18,7 +18,7 @@ from isogloss.core import files
 from isogloss.core.errors import DamagedError, PlaceError, StaleError
 
 # Versions of what our own files look like. A change here makes finished work stale; library versions do not.
-FORMATS = {"prepare": 1, "train": 1, "evaluate": 1}
+FORMATS = {"prepare": 1, "audit": 1, "train": 1, "evaluate": 1}
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from isogloss.core.errors import InputError
 from isogloss.core.recipe import Bound
@@ -310,5 +312,7 @@ def _checkpoint_blocks(model: TextModel) -> None:
     """Remember only what enters a block, and compute the block again in the backward pass (Chen et al. 2016)."""
     if not getattr(model.net, "supports_gradient_checkpointing", False):
         raise InputError(f"train.checkpointing: {type(model.net).__name__} cannot compute its blocks again")
-    # with tensors, not numbers, kept between the two passes; dropouts meet their numbers again
-    model.net.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": dropout.again})
+    # not by `activation_checkpointing_enable`, which lets gradients flow down through frozen blocks too; dropouts meet
+    # their numbers again
+    again = partial(checkpoint, use_reentrant=False, context_fn=dropout.again)
+    model.net._set_gradient_checkpointing(enable=True, gradient_checkpointing_func=again)

@@ -91,6 +91,7 @@ def advance(
     made, run = target(given, runs, sets)
     # Only now: a recipe that is wrong is refused before anything heavy is imported.
     from isogloss.nn import launched
+    from isogloss.stages.audit_run import audit_run
     from isogloss.stages.evaluate import evaluate
     from isogloss.stages.prepare import prepare
     from isogloss.stages.report import write_report
@@ -108,7 +109,9 @@ def advance(
         with _redoing(run, STAGES if upto == "run" else (upto,), made, again) as redo:
             prepare(made, run, engine, say, again=redo("prepare"))
             if upto != "prepare":
-                train(made, run, say, again=redo("train"))
+                anew = redo("train")
+                audit_run(made, run, say, again=anew)
+                train(made, run, say, again=anew)
             _keep_recipe(made, run, anew=True)
             if upto in ("evaluate", "run"):
                 evaluate(made, run, engine, say, again=redo("evaluate"))
@@ -159,7 +162,7 @@ def run(
     again: bool = False,
     say: Say | None = None,
 ) -> Outcome:
-    """prepare → train → evaluate → report, and the verdict."""
+    """prepare → audit → train → evaluate → report, and the verdict."""
     _, where = advance(given, "run", sets=sets, runs=runs, again=again, say=say)
     return outcome(where)
 

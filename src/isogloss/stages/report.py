@@ -45,6 +45,7 @@ def text(recipe: Recipe, run: Run) -> Iterator[str]:
     else:
         yield from _ranks(found, worst_first(scores, head, run.require("prepare")["facts"]["langs"]))
     yield from _fit(recipe, run)
+    yield from _tokenizer(run)
     yield from _trained_on(run)
     yield from _cost(recipe, run)
     yield "\n## How these numbers were made\n"
@@ -280,6 +281,48 @@ def _fit(recipe: Recipe, run: Run) -> Iterator[str]:
             yield f"- {verdict}: {rows.height} languages ({named})"
             if verdict in ("overfits", "underfits", "cannot tell"):
                 yield f"  - e.g. {rows['lang'][0]}: {rows['reason'][0]}"
+
+
+def _tokenizer(run: Run) -> Iterator[str]:
+    """What the tokenizer costs each language; nothing for a family without one."""
+    if not run.path("audit.json").is_file():
+        return
+    found = files.read_json(run.path("audit.json"))
+    own, base = found["tokenizer"], found["reference"]
+    yield "\n## Tokenizer, before the first step\n"
+    yield (
+        f"{own['name']}: {own['kind']}, {own['n_vocab']:,} pieces, audited on texts of the corpus, worst language first. "
+        f"Premium: tokens for each token of the same content in {base}"
+        + (f"; there is none: {found['why_no_premium']}." if found["why_no_premium"] else ".")
+    )
+    yield ""
+    yield from table(
+        ["language", "n", "verdict", "premium", "tokens a word", "tokens a character", "unknown", "characters lost",
+         "words kept whole", "words read at once", "moved by a typo"],
+        [_audited(row) for row in found["langs"]],
+    )  # fmt: skip
+    needy = [row for row in found["langs"] if row["needs"]]
+    yield "" if needy else "\nNo language is broken, spelled out, or costly beyond the limits."
+    for row in needy:
+        yield f"- {row['lang']} needs {' and '.join(row['needs'])}: {'; '.join(row['reasons'])}."
+
+
+def _audited(row: dict[str, Any]) -> list[Any]:
+    """A language's row in the table of the tokenizer."""
+
+    def share(cell: dict[str, Any]) -> str:
+        return "–" if cell["value"] is None else f"{100 * cell['value']:.1f} %"
+
+    def plain(cell: dict[str, Any], digits: int = 2) -> str:
+        return "–" if cell["value"] is None else f"{cell['value']:,.{digits}f}"
+
+    premium = row["premium"]
+    ends = f" [{premium['low']:.2f}, {premium['high']:.2f}]" if premium["low"] is not None else ""
+    return [
+        f"{row['lang']} {row['name']}", row["n"], row["verdict"], plain(premium) + ends, plain(row["fertility"]),
+        plain(row["tokens_per_char"]), share(row["unknown"]), share(row["lost"]), share(row["kept_whole"]),
+        plain(row["context_words"], 0), plain(row["variants"]["typo"]["moved"]),
+    ]  # fmt: skip
 
 
 def _trained_on(run: Run) -> Iterator[str]:

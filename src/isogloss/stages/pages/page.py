@@ -52,7 +52,7 @@ OUTCOMES = {
     "no gate": ("No gate.", "The recipe asks nothing at promote, so this run cannot be promoted."),
 }
 TRAINING = ("n_train", "steps", "planned_steps", "best_step", "ended", "precision", "repeatable")
-STAGES = ("prepare", "train", "search", "evaluate", "compress")
+STAGES = ("prepare", "audit", "train", "search", "evaluate", "compress")
 MAX_MATRIX = 24
 """Labels, or languages, that a matrix is drawn for; above, the pairs that matter are listed."""
 MAX_LISTED = 24
@@ -911,6 +911,31 @@ def data(facts: Facts) -> dict[str, Any]:
     }
 
 
+def tokenizer(facts: Facts) -> dict[str, Any] | None:
+    """What the tokenizer costs each language, as the audit before the first step found it; None without one."""
+    path = facts.run.path("audit.json")
+    if not path.is_file():
+        return None
+    found = files.read_json(path)
+    highest = max((row["premium"]["high"] or row["premium"]["value"] or 1.0 for row in found["langs"]), default=1.0)
+    scale = Scale(0.0, max(2.0, math.ceil(highest)))
+    rows = [
+        {
+            **language(row["lang"]),
+            **{name: row[name] for name in ("n", "verdict", "needs", "reasons")},
+            "bar": bar(row["premium"], scale),
+            **{name: row[name]["value"] for name in ("fertility", "tokens_per_char", "unknown", "lost", "kept_whole")},
+            "context": row["context_words"]["value"],
+            "typo": row["variants"]["typo"]["moved"]["value"],
+        }
+        for row in found["langs"]
+    ]
+    return {
+        "rows": rows, "needy": [row for row in rows if row["needs"]], "scale": scale, "own": found["tokenizer"],
+        "reference": language(found["reference"]), "why": found["why_no_premium"], "limits": found["limits"],
+    }  # fmt: skip
+
+
 def compute(facts: Facts) -> dict[str, Any] | None:
     """What training spent, and what each language gained for it, the smallest gain first."""
     told = spent.spent(facts.recipe, facts.run)
@@ -995,6 +1020,7 @@ def page(recipe: Recipe, run: Run) -> str:
         fairness=fairness(facts) if labelled else None,
         fit=fit(facts),
         curves=curves(facts),
+        tokenizer=tokenizer(facts),
         data=data(facts),
         compute=compute(facts),
         made=made(facts),
