@@ -22,7 +22,8 @@ Covers = Literal["yes", "other script", "no", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A row. `languages` None: no list is published; `commercial` None: nobody could tell; `arch` None: no weights."""
+    """A row. `languages` None: no list is published; `commercial` None: nobody could tell; `arch` None: no weights;
+    `xnli` None: not known, else points over XLM-R base."""
 
     name: str
     kind: str
@@ -41,6 +42,8 @@ class Model:
     unsure: str
     note: str
     arch: Architecture | None
+    xnli: float | None = None
+    xnli_source: str = ""
 
     @property
     def hosted(self) -> bool:
@@ -78,7 +81,8 @@ class Model:
             "head": self.head, "layers": self.arch.layers if self.arch else None,
             "width": self.arch.width if self.arch else None, "heads": self.arch.heads if self.arch else None,
             "kv_heads": self.arch.kv_heads if self.arch else None, "ffn": self.arch.ffn if self.arch else None,
-            "vocab": self.arch.vocab if self.arch else None, "source": self.source, "checked": self.checked,
+            "vocab": self.arch.vocab if self.arch else None, "xnli_over_xlm_r_base": self.xnli,
+            "xnli_source": self.xnli_source, "source": self.source, "checked": self.checked,
             "unsure": self.unsure, "note": self.note,
         }  # fmt: skip
 
@@ -112,6 +116,8 @@ def _model(row: Mapping[str, Any], lists: Mapping[str, Any]) -> Model:
         unsure=row.get("unsure", ""),
         note=row.get("note", ""),
         arch=None if config is None else architecture.of(config, row["name"]),
+        xnli=row.get("xnli"),
+        xnli_source=row.get("xnli_source", ""),
     )
 
 

@@ -297,7 +297,7 @@ def states(arch: Architecture, method: Method, work: Work) -> float:
         total += learning * (arch.width * number if method.checkpointing else each)
     total += largest if method.checkpointing or not total else 0.0  # one block is computed anew, or leaves no trace
     total += 3 * arch.width * wide
-    if not work.n_labels:
+    if not work.n_labels and arch.kind != "encoder":
         total += arch.vocab * (number + 2 * wide)  # logits, in single precision for the loss, and their gradient
     return total * tokens
 

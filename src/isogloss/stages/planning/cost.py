@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -127,16 +128,10 @@ def cost(arch: Architecture, method: Method, job: Job, setup: Setup, price: Pric
     price = price or Price()
     share = estimate.trainable(arch, method, job.n_labels)
     devices = setup.n
-    own = replace(
-        job,
-        batch=max(1, -(-job.batch // devices)),
-        batch_tokens=None if job.batch_tokens is None else max(8, job.batch_tokens // devices),
-    )
+    own = _own(job, devices)
     n_steps = job.n_steps
-    memory = _memory(arch, method, own, setup, 1, n_steps)
-    if devices > 1 and setup.n_bytes is not None and memory.total > setup.n_bytes:
-        memory = _memory(arch, method, own, setup, devices, n_steps)
-    drawn = [_step(arch, method, works) for works in batches(own, min(DRAWN, max(9, n_steps)))]
+    memory = peak(arch, method, job, setup)
+    drawn = [_step(arch, method, works) for works in batches(own, min(max(9, DRAWN // job.parts), max(9, n_steps)))]
     times = [setup.rates.step(done) for done, _ in drawn]
     step = statistics.median(times)
     train = n_steps * statistics.fmean(times)
@@ -163,19 +158,49 @@ def cost(arch: Architecture, method: Method, job: Job, setup: Setup, price: Pric
     )  # fmt: skip
 
 
+def peak(arch: Architecture, method: Method, job: Job, setup: Setup) -> Memory:
+    """Memory that training takes on each device: of the whole model where that fits, else of a shard of it."""
+    own = _own(job, setup.n)
+    memory = _memory(arch, method, own, setup, 1, job.n_steps)
+    if setup.n > 1 and setup.n_bytes is not None and memory.total > setup.n_bytes:
+        memory = _memory(arch, method, own, setup, setup.n, job.n_steps)
+    return memory
+
+
+def _own(job: Job, devices: int) -> Job:
+    """The part of a job that is a device's."""
+    if devices == 1:
+        return job
+    return replace(
+        job,
+        batch=max(1, -(-job.batch // devices)),
+        batch_tokens=None if job.batch_tokens is None else max(8, job.batch_tokens // devices),
+    )
+
+
 def batches(job: Job, n: int) -> list[list[Work]]:
     """Rows and padded tokens of the parts of `n` steps: windows of all rows, cut by length as the loop cuts them."""
-    rng = np.random.default_rng(job.seed)
-    lengths = np.array(job.lengths)
-    if job.n_rows > len(lengths):  # the sample stands for more rows, whose pools are as large as the real ones
-        lengths = np.resize(rng.permutation(lengths), min(job.n_rows, buckets.POOL * job.batch))
-    made: list[list[Work]] = []
+    made = []
+    for drawn in _windows(job.lengths, job.n_rows, job.batch, job.batch_tokens, job.seed, n):
+        parts = [part for part in np.array_split(drawn, job.parts) if len(part)]
+        made.append([Work(len(part), int(part[0]), 1, job.n_labels) for part in parts])
+    return made
+
+
+@lru_cache(maxsize=64)
+def _windows(
+    lengths: tuple[int, ...], n_rows: int, batch: int, batch_tokens: int | None, seed: int, n: int
+) -> tuple[Any, ...]:
+    """The lengths of the rows of `n` steps, longest first."""
+    rng = np.random.default_rng(seed)
+    every = np.array(lengths)
+    if n_rows > len(every):  # the sample stands for more rows, whose pools are as large as the real ones
+        every = np.resize(rng.permutation(every), min(n_rows, buckets.POOL * batch))
+    made: list[Any] = []
     while len(made) < n:
-        for at in buckets.cut(rng.permutation(len(lengths)), lengths, job.batch, job.batch_tokens, rng):
-            drawn = np.sort(lengths[at])[::-1]
-            parts = [part for part in np.array_split(drawn, job.parts) if len(part)]
-            made.append([Work(len(part), int(part[0]), 1, job.n_labels) for part in parts])
-    return made[:n]
+        for at in buckets.cut(rng.permutation(len(every)), every, batch, batch_tokens, rng):
+            made.append(np.sort(every[at])[::-1])
+    return tuple(made[:n])
 
 
 def _step(arch: Architecture, method: Method, works: Sequence[Work]) -> tuple[Operations, int]:
@@ -190,8 +215,10 @@ def _step(arch: Architecture, method: Method, works: Sequence[Work]) -> tuple[Op
 def _memory(arch: Architecture, method: Method, job: Job, setup: Setup, shards: int, n_steps: int) -> Memory:
     """Memory at the worst moment: the part of a step with most tokens, and rows that are read for an evaluation."""
     longest = max(job.lengths)
-    works = [work for drawn in batches(job, min(n_steps, DRAWN)) for work in drawn]
-    work = max(works, key=lambda each: each.rows * each.tokens)
+    windows = _windows(job.lengths, job.n_rows, job.batch, job.batch_tokens, job.seed, min(n_steps, DRAWN))
+    # the first part of a step has the longest of its rows, and no part has more of them
+    rows, most = max(((-(-len(drawn) // job.parts), int(drawn[0])) for drawn in windows), key=lambda each: each[0] * each[1])
+    work = Work(rows, most, 1, job.n_labels)
     if n_steps * work.rows * job.parts >= job.n_rows and job.batch_tokens is None:  # the longest rows come, together
         work = replace(work, tokens=longest)
     found = estimate.memory(arch, method, work, setup.room, shards)
