@@ -203,8 +203,10 @@ def _said(asked: Need, key: str) -> Any:
 
 def _again(asked: Need, best: Weighed, job: Job) -> Weighed:
     """A model weighed once more, with the rows that are going to be there. What chose it stays."""
-    found = choosing.weigh(asked, best.model, job, own=True)
-    return replace(best, way=found.way or best.way, passed=found.passed, answer=found.answer, lengths=found.lengths)
+    if best.model.arch is None:
+        return best
+    way, passed, _ = choosing.train(asked, best.model, best.folder, best.lengths, job)
+    return replace(best, way=way or best.way, passed=passed)
 
 
 def _ways(asked: Need, best: Weighed, job: Job) -> Mapping[str, Way]:

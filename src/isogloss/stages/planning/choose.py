@@ -28,6 +28,8 @@ CLOSE = 4.0
 REGIONAL = 30
 # Seconds that calling a model takes besides computing: assumed.
 CALL = 1.5e-3
+# Methods that are tried for tasks that other tools train.
+OTHERS = ("full", "lora", "qlora")
 Group = Literal["domain", "region", "general"]
 _GROUPS: tuple[Group, ...] = ("domain", "region", "general")
 
@@ -77,7 +79,6 @@ def weigh(asked: Need, model: Model, job: Job, *, own: bool = False) -> Weighed:
         lacks = tuple(tokens.lacking(judged))
     against = []
     task = asked.task
-    ours = task.part is not None and not task.generates
     if model.kind not in task.models:
         a = {"encoder": "an encoder", "decoder": "a decoder", "encoder-decoder": "an encoder-decoder"}
         against.append(f"{a.get(model.kind, model.kind)} does not do {task.name} as it is planned for")
@@ -94,43 +95,44 @@ def weigh(asked: Need, model: Model, job: Job, *, own: bool = False) -> Weighed:
             against.append(f"its licence ({model.licence}) forbids commercial use")
         elif model.commercial is None:
             against.append("nobody could tell its licence: read it" + (f" ({model.licence})" if model.licence else ""))
-    arch = model.arch
-    way: Way | None = None
-    passed: tuple[str, ...] = ()
-    answer = None
     texts = [text for tag in asked.langs for text in (asked.data.texts.get(tag, []) if asked.data else [])]
-    most = min(512, model.context or 512)
-    seen = fit.lengths(texts, where, asked.n_tokens, most, asked.data.n_rows if asked.data else 0)
-    if arch is not None and model.kind in task.models:
-        kind = tokenizer_kind(where) if where else model.tokenizer_kind
-        own_job = replace(job, lengths=seen.tokens, tokenizer=kind, n_labels=asked.n_labels)
-        setup, price = asked.setup, asked.prices.machine
-        if ours and not fit.loads(arch.model_type):
-            against.append(f"isogloss does not load the architecture {arch.model_type}")
-        elif ours:
-            found, why = fit.chosen(arch, own_job, setup, seen.rows, price, asked.seconds, _tried(asked))
-            way, passed = found, tuple(why)
-            if found is None:
-                against.append("does not fit the machine: " + "; ".join(why))
-        else:
-            for name in ("full", "lora", "qlora"):
-                found = fit.way(name, arch, own_job, setup, None, price, ours=not task.generates)
-                if found.cost is not None and found.cost.seconds <= asked.seconds:
-                    way = found
-                    break
-            if way is None:
-                against.append("does not fit the machine, or the time, even with 4 bits")
+    seen = fit.lengths(texts, where, asked.n_tokens, min(512, model.context or 512), asked.data.n_rows if asked.data else 0)
+    way, passed, answer = None, (), None
+    if model.arch is None:
+        against.append("has no weights to train; texts leave your machines")
+    elif model.kind in task.models:
+        way, passed, cannot = train(asked, model, where, seen, job)
+        against += cannot
         answer = one(asked, model, seen)
         if asked.latency is not None and answer is not None and answer * 1000 > asked.latency:
             against.append(f"takes {answer * 1000:.0f} ms a text of {asked.latency:g} ms")
-    elif arch is None:
-        against.append("has no weights to train; texts leave your machines")
     group: Group = "general"
     if model.domain and model.domain == asked.domain:
         group = "domain"
     elif model.languages is not None and len(model.languages) <= REGIONAL and not model.head:
         group = "region"
     return Weighed(model, group, lacks, tuple(against), way, passed, answer, where, seen, judged, on)
+
+
+def train(
+    asked: Need, model: Model, where: Path | None, seen: Lengths, job: Job
+) -> tuple[Way | None, tuple[str, ...], list[str]]:
+    """The way to train a model on the machine; why others before it do not do; and why it cannot be trained at all."""
+    arch = model.arch
+    assert arch is not None
+    kind = tokenizer_kind(where) if where else model.tokenizer_kind
+    own = replace(job, lengths=seen.tokens, tokenizer=kind, n_labels=asked.n_labels)
+    price = asked.prices.machine
+    if asked.task.part is not None and not asked.task.generates:
+        if not fit.loads(arch.model_type):
+            return None, (), [f"isogloss does not load the architecture {arch.model_type}"]
+        found, why = fit.chosen(arch, own, asked.setup, seen.rows, price, asked.seconds, _tried(asked))
+        return found, tuple(why), [] if found else ["does not fit the machine: " + "; ".join(why)]
+    for name in OTHERS:
+        found = fit.way(name, arch, own, asked.setup, None, price, ours=not asked.task.generates)
+        if found.cost is not None and found.cost.seconds <= asked.seconds:
+            return found, (), []
+    return None, (), ["does not fit the machine, or the time, even with 4 bits"]
 
 
 def _tried(asked: Need) -> tuple[str, ...]:

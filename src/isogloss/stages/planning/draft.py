@@ -166,7 +166,7 @@ def _train(
         return {key: item for key, item in train.items() if key not in LOOP_KEYS}
     way = model.way
     if "methods" not in train or way.method.name not in [use if isinstance(use, str) else use.get("use") for use in train["methods"]]:
-        train["methods"] = [_method(way)]
+        train["methods"] = [method_of(way)]
         why["train.methods"] = _why_method(way, model.passed)
     n_rows = max(1, sum(counts))
     if "epochs" not in train and "steps" not in train:
@@ -198,7 +198,7 @@ def rate(model: Weighed) -> float:
     return min(1e-3, found * (ADAPTERS if small else 1.0))
 
 
-def _method(way: Way) -> Any:
+def method_of(way: Way) -> Any:
     if way.method.name == "freeze":
         return {"use": "freeze", "blocks": way.method.frozen_blocks}
     return {"use": "lora", "r": way.method.rank} if way.method.name == "lora" else way.method.name

@@ -14,6 +14,8 @@ from isogloss.stages.planning.need import Need
 
 # Train rows from which a language can be a source; sources at most; languages that are compared in threes.
 ROWS, MOST, COMPARED = 50, 3, 60
+# In more languages than these, only they are compared with each other.
+MANY = 25
 # A further source must serve so many more of the languages.
 ADDS = 0.1
 
@@ -39,7 +41,8 @@ def sourcing(asked: Need) -> Sources:
     langs = list(asked.langs)
     if len(langs) == 1:
         return _alone(asked)
-    pool = sorted({*langs, *sources.default_candidates(), *(asked.train_langs or ())})
+    others = sources.default_candidates() if len(langs) <= MANY else ()
+    pool = sorted({*langs, *others, *(asked.train_langs or ())})
     profiles = None
     if asked.data is not None and len(asked.data.texts) > 2:
         profiles = {
