@@ -13,6 +13,7 @@ python benchmarks/estimates.py --json                # the last line is one JSON
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -122,7 +123,7 @@ def one(name: str, at: Path, given: argparse.Namespace) -> dict[str, Any]:
         peaks.append(run(["train", "r.toml", "--again"], at, given.threads))
         times = [json.loads(line) for line in (at / "runs" / name / "steps.jsonl").read_text("utf-8").splitlines()]
         when = [event["seconds"] for event in times if event["event"] == "step"]
-        steps.append(statistics.median(b - a for a, b in zip(when, when[1:], strict=False)))
+        steps.append(statistics.median(b - a for a, b in itertools.pairwise(when)))
         print(
             f"{name:<9} memory {memory[-1] / 1e6:6,.0f} estimated {peaks[-1] / 1e6:6,.0f} MB measured, "
             f"{memory[-1] / peaks[-1]:.2f} · step {seconds[-1]:.3f} estimated {steps[-1]:.3f} s measured, "
@@ -156,7 +157,9 @@ def main() -> int:
     sys.path.insert(0, str(ROOT / "src"))
     with tempfile.TemporaryDirectory() as folder:
         rows = [one(name.strip(), Path(folder) / name.strip(), given) for name in given.models.split(",")]
-    print(f"\n{given.method}, batch {given.batch} in {given.accumulate}, estimate over measured: median [lowest, highest]")
+    print(
+        f"\n{given.method}, batch {given.batch} in {given.accumulate}, estimate over measured: median [lowest, highest]"
+    )
     for row in rows:
         for what in ("memory_ratio", "step_ratio"):
             values = row[what]

@@ -114,7 +114,9 @@ def first_errors(errors: Errors, covered: Sequence[str]) -> dict[str, float]:
     """error(0): its median, its factor for each resource class below 5 and for a language the encoder had not read."""
     rows = [(key[1], points[0][0]) for key, points in errors.items() if 0 in points]
     y = np.array([value for _, value in rows])
-    lacks = np.array([5 - float(lang.facts(tag).resource) if lang.facts(tag).resource != lang.UNKNOWN else 3.0 for tag, _ in rows])
+    lacks = np.array(
+        [5 - float(lang.facts(tag).resource) if lang.facts(tag).resource != lang.UNKNOWN else 3.0 for tag, _ in rows]
+    )
     unread = np.array([float(tag not in covered) for tag, _ in rows])
     columns = [np.ones(len(y)), lacks] + ([unread] if 0 < unread.sum() < len(y) else [])
     x = np.stack(columns, axis=1)

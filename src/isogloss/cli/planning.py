@@ -17,19 +17,24 @@ Langs = Annotated[str | None, typer.Option("--langs", metavar="CODES", help="The
 @app.command()
 def plan(
     recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="A recipe, whole or in part; or none, and --task and --langs.")
+        str | None,
+        typer.Argument(metavar="[RECIPE]", help="A recipe, whole or in part; or none, and --task and --langs."),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option("--task", help="classify, sentiment, intent, route, nli, ner, tag, qa, embed, translate, generate."),
+        typer.Option(
+            "--task", help="classify, sentiment, intent, route, nli, ner, tag, qa, embed, translate, generate."
+        ),
     ] = None,
     langs: Langs = None,
     machine: Annotated[
         str | None,
-        typer.Option("--machine", metavar="WORDS", help="1x24GB, 8x80GB h100, laptop, cpu 16GB 4 cores; default: this one."),
+        typer.Option(
+            "--machine", metavar="WORDS", help="1x24GB, 8x80GB h100, laptop, cpu 16GB 4 cores; default: this one."
+        ),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", metavar="WORDS", help="What may be spent: \"8h, 600 labels, 50 EUR\".")
+        str | None, typer.Option("--budget", metavar="WORDS", help='What may be spent: "8h, 600 labels, 50 EUR".')
     ] = None,
     price: Annotated[
         list[str] | None,
@@ -49,14 +54,16 @@ def plan(
         float | None, typer.Option("--latency", metavar="MS", help="Milliseconds that a text may take.")
     ] = None,
     tokens: Annotated[
-        int | None, typer.Option("--tokens", metavar="N", help="Tokens of a text at the median, where there are no texts.")
+        int | None,
+        typer.Option("--tokens", metavar="N", help="Tokens of a text at the median, where there are no texts."),
     ] = None,
     labels: Annotated[
         int | None, typer.Option("--labels", metavar="N", help="Labels to tell apart, where there is no data.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the plan and its recipe.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where to write; default: plans/NAME; '-' writes nothing.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where to write; default: plans/NAME; '-' writes nothing."),
     ] = None,
     runs: Runs = Path("runs"),
     calibrate: Annotated[
@@ -92,7 +99,8 @@ def plan(
 @app.command()
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A model, or a folder with a config.json; default: all of them.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A model, or a folder with a config.json; default: all of them."),
     ] = None,
     langs: Langs = None,
     task: Annotated[str | None, typer.Option("--task", help="Only those that can do this.")] = None,

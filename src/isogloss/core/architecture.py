@@ -487,9 +487,7 @@ def _any(keys: _Keys) -> Architecture:
 
 
 KNOWN: Mapping[str, Callable[[_Keys], Architecture]] = {
-    **dict.fromkeys(
-        ("bert", "roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "electra", "rembert"), _bert
-    ),
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "electra", "rembert"), _bert),
     "distilbert": _distilbert,
     "deberta-v2": _deberta,
     "modernbert": _modernbert,

@@ -138,7 +138,9 @@ def enough(curve: Curve, at: Start) -> int:
     return MOST
 
 
-def share_out(curve: Curve, starts: Sequence[Start], have: Mapping[str, int], budget: int, step: int = 25) -> dict[str, int]:
+def share_out(
+    curve: Curve, starts: Sequence[Start], have: Mapping[str, int], budget: int, step: int = 25
+) -> dict[str, int]:
     """Labels to buy for each language: always where the next ones bring most, the worse language first where they tie.
 
     Every language comes to FEWEST labels first, as far as the budget goes.

@@ -394,7 +394,9 @@ def operations(arch: Architecture, method: Method, work: Work) -> Operations:
         between_ahead = 2 * pairs * tokens
         again = 2 if method.checkpointing else 1
         done = 0.0 if method.cached else frozen * between_ahead
-        done += learning * between_ahead * (again + (2 if eager else 2.5))  # a kernel computes scores anew on its way back
+        done += (
+            learning * between_ahead * (again + (2 if eager else 2.5))
+        )  # a kernel computes scores anew on its way back
         if eager:
             flops += done
         else:

@@ -31,7 +31,11 @@ class Row:
 
     def document(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {**self.model.document(), "lacks": list(self.lacks), "memory_bytes": {k: round(v) for k, v in self.n_bytes.items()}}
+        return {
+            **self.model.document(),
+            "lacks": list(self.lacks),
+            "memory_bytes": {k: round(v) for k, v in self.n_bytes.items()},
+        }
 
 
 def memory(model: Model, setup: machines.Setup) -> dict[str, float]:
@@ -64,7 +68,9 @@ def rows(
     asked = list(tags(langs)[0])
     found = []
     for model in catalogue.models().values():
-        if wanted is not None and (model.kind not in (*wanted.models, "hosted") or (wanted.head and model.head != wanted.head)):
+        if wanted is not None and (
+            model.kind not in (*wanted.models, "hosted") or (wanted.head and model.head != wanted.head)
+        ):
             continue
         if (kind is not None and model.kind != kind) or (licence == "commercial" and not model.commercial):
             continue
@@ -93,10 +99,22 @@ def document(found: Sequence[Row], langs: Sequence[str], machine: str) -> dict[s
 def table(found: Sequence[Row], n_langs: int) -> list[list[str]]:
     """The table, a model a row."""
     shown = ("full", "freeze", "lora", "qlora", "lomo")
-    out = [["model", "kind", "million", "languages" if not n_langs else f"of {n_langs}", *(f"{name} GB" for name in shown), "XNLI", "licence"]]
+    out = [
+        [
+            "model",
+            "kind",
+            "million",
+            "languages" if not n_langs else f"of {n_langs}",
+            *(f"{name} GB" for name in shown),
+            "XNLI",
+            "licence",
+        ]
+    ]
     for row in found:
         model = row.model
-        known = "?" if model.languages is None else str(len(model.languages) if not n_langs else n_langs - len(row.lacks))
+        known = (
+            "?" if model.languages is None else str(len(model.languages) if not n_langs else n_langs - len(row.lacks))
+        )
         size = model.arch.n_parameters if model.arch else model.parameters
         mark = "" if model.commercial else " (no)" if model.commercial is False else " (?)"
         out.append([
@@ -147,7 +165,9 @@ def details(row: Row, width: int) -> Iterator[str]:
     said += [("source", model.source), ("checked", model.checked), ("not sure", model.unsure), ("note", model.note)]
     for name, words in said:
         if words:
-            yield from textwrap.wrap(words, width, initial_indent=f"  {name:<11}", subsequent_indent=" " * 13, break_on_hyphens=False)
+            yield from textwrap.wrap(
+                words, width, initial_indent=f"  {name:<11}", subsequent_indent=" " * 13, break_on_hyphens=False
+            )
 
 
 def lacking(row: Row) -> str:

@@ -67,7 +67,14 @@ class Plan:
     @property
     def answers(self) -> tuple[Advice, ...]:
         """The answers in the order in which they are read."""
-        return (self.sources.advice, self.model, self.tokens.advice, self.labels.advice, self.method, self.scored.advice)
+        return (
+            self.sources.advice,
+            self.model,
+            self.tokens.advice,
+            self.labels.advice,
+            self.method,
+            self.scored.advice,
+        )
 
     def document(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -156,7 +163,7 @@ def plan(
         made = _probe(made, say)
     folder = Path("plans") / asked.name if out is None else out
     if str(folder) == "-":
-        return _with_recipe(made, Path("."), None)
+        return _with_recipe(made, Path(), None)
     return _write(_with_recipe(made, folder, folder), folder)
 
 
@@ -178,10 +185,12 @@ def answer(asked: Need, runs: Path = Path("runs"), command: str = "isogloss plan
     scored = evaluation(asked, bought)
     today, instead = best, None
     if asked.task.part is None:
-        instead = replace(asked, task=TASKS[asked.task.instead[0] if asked.task.instead else "classify"], model=None, latency=None)
+        instead = replace(
+            asked, task=TASKS[asked.task.instead[0] if asked.task.instead else "classify"], model=None, latency=None
+        )
         other = choosing.choose(instead, job).best
         today = None if other is None else _again(instead, other, job)
-    method = _method(asked, best, ways, job)
+    method = _method(asked, best, ways, job, bought)
     return Plan(
         asked, sources, choice, told, bought, ways, method, _model(asked, choice), scored, today, instead, tuple(notes),
         command, None, "",
@@ -229,7 +238,9 @@ def _notes(asked: Need) -> list[str]:
             "Model, labels and evaluation are planned for the task that was asked; the recipe is for what runs."
         )
     if asked.task.generates:
-        found.append("Generating text needs a decoder or an encoder-decoder; encoders, which isogloss trains, cannot write.")
+        found.append(
+            "Generating text needs a decoder or an encoder-decoder; encoders, which isogloss trains, cannot write."
+        )
         lacking = [tag for tag in asked.langs if not serving(tag, asked.task.models)]
         if lacking and asked.task.name != "translate":
             names = ", ".join(facts(tag).name for tag in lacking)
@@ -256,7 +267,9 @@ def _model(asked: Need, choice: Choice) -> Advice:
     floor = Other("character n-grams (model = \"ngram\")", "no pretrained weights, seconds to train, no tokenizer: the floor that a model must "
                   "beat in every language; with hundreds of labels a language they beat isogloss/mini (docs/results.md)")  # fmt: skip
     if not asked.task.generates and asked.task.part == "classify":
-        first = choice.best is not None and choice.best.model.name == "isogloss/mini"  # which they beat, with labels enough
+        first = (
+            choice.best is not None and choice.best.model.name == "isogloss/mini"
+        )  # which they beat, with labels enough
         others = (floor, *others) if first else (*others, floor)
     best = choice.best
     if best is None:
@@ -292,8 +305,8 @@ def _model(asked: Need, choice: Choice) -> Advice:
     return Advice(question, model.name, tuple(evidence), unsure, others)
 
 
-def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job) -> Advice:
-    question = "Which method, and what it costs"
+def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job, bought: Labels) -> Advice:
+    question = "Which method, and what will it cost"
     setup = asked.setup
     if best is None or best.way is None or best.way.cost is None:
         return Advice(
@@ -309,16 +322,25 @@ def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job
     if not cost.calibrated:
         choice += " (*uncalibrated*)"
     evidence = [
-        f"the machine: {setup.words}" + (f", {setup.n_bytes / 1e9:.1f} GB to use" if setup.n_bytes else ", memory not known")
+        f"the machine: {setup.words}"
+        + (f", {setup.n_bytes / 1e9:.1f} GB to use" if setup.n_bytes else ", memory not known")
         + (" on each" if setup.n > 1 else ""),
         f"{cost.n_steps:,} steps of {job.batch} rows ({job.n_rows:,} rows, {best.lengths.how}); {cost.step_seconds:.2g} s a step at the median",
         *(f"before it: {words}" for words in best.passed),
     ]
     if not way.runs:
-        evidence.append(f"isogloss does not train it: {way.method.name} of {'an' if best.model.kind[0] == 'e' else 'a'} {best.model.kind} is done with other tools (transformers, peft)")
+        evidence.append(
+            f"isogloss does not train it: {way.method.name} of {'an' if best.model.kind[0] == 'e' else 'a'} {best.model.kind} is done with other tools (transformers, peft)"
+        )
     if best.lengths.rows is not None:
-        evidence.append(f"of {best.model.arch.vocab if best.model.arch else 0:,} pieces {best.lengths.rows:,} are in training, which your texts use")
-    if asked.budget.seconds is None:
+        evidence.append(
+            f"of {best.model.arch.vocab if best.model.arch else 0:,} pieces {best.lengths.rows:,} are in training, which your texts use"
+        )
+    if asked.seconds < (NIGHT if asked.budget.seconds is None else asked.budget.seconds):
+        evidence.append(
+            f"{asked.budget.money:g} {asked.budget.currency} buy {hours(asked.seconds)} of this machine, and no method may take more"
+        )
+    elif asked.budget.seconds is None:
         evidence.append(f"no time was given (--budget 8h), so a night was taken: {hours(NIGHT)}")
     spread = f"{hours(cost.low)} to {hours(cost.high)}"
     unsure = (
@@ -329,17 +351,40 @@ def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job
         unsure += " `isogloss doctor --measure` (or --calibrate) measures this machine in ten seconds."
     if cost.money is None:
         unsure += " Money is not said: nobody told what an hour costs (--price)."
-    if asked.budget.money is not None and cost.money is not None:
-        over = cost.money > asked.budget.money
-        unsure += f" Of {asked.budget.money:g} {asked.budget.currency} it takes {'more than there is' if over else f'{cost.money / asked.budget.money:.0%}'}."
+    if asked.budget.money:
+        unsure += _of_money(asked, asked.budget.money, cost, bought)
     unsure += f" Times {SEEDS} for the {SEEDS} seeds by which a difference is told from luck."
-    more = []
+    more: list[Other] = []
     for name, each in ways.items():
-        if name != way.method.name and each.cost is not None and len(more) < 3 and (each.runs or asked.task.part is None):
-            more.append(Other(name, f"{each.cost.memory.total / 1e9:.1f} GB, {hours(each.cost.seconds)}; {each.cost.share:.2%} of the parameters learn"))
+        if (
+            name != way.method.name
+            and each.cost is not None
+            and len(more) < 3
+            and (each.runs or asked.task.part is None)
+        ):
+            more.append(
+                Other(
+                    name,
+                    f"{each.cost.memory.total / 1e9:.1f} GB, {hours(each.cost.seconds)}; {each.cost.share:.2%} of the parameters learn",
+                )
+            )
     if not more:
         more.append(Other("a smaller model", "see above: nothing else fits this machine"))
     return Advice(question, choice, tuple(evidence), unsure, tuple(more))
+
+
+def _of_money(asked: Need, money: float, cost: Cost, bought: Labels) -> str:
+    """What becomes of the money: labels and training, as far as they have a price."""
+    spent = {
+        "labels": bought.to_buy * asked.prices.label if asked.prices.label else None,
+        "one training": cost.money,
+    }  # fmt: skip
+    parts = [f"{amount:,.2f} for {what}" for what, amount in spent.items() if amount is not None]
+    if not parts:
+        return f" What becomes of {money:g} {asked.budget.currency} is not said: no price was given (--price)."
+    total = sum(amount for amount in spent.values() if amount is not None)
+    words = f" Of {money:g} {asked.budget.currency}: {' and '.join(parts)}"
+    return words + (", which is more than there is: ask for fewer labels (--budget)." if total > money else ".")
 
 
 def energy(kwh: float) -> str:
@@ -376,9 +421,7 @@ def _probe(made: Plan, say: Say) -> Plan:
 def _with_recipe(made: Plan, folder: Path, kept: Path | None) -> Plan:
     """The plan with its completed recipe, which was read as `isogloss run` reads it."""
     asked = made.asked
-    value, why = draft.value(
-        asked, made.instead or asked, made.today, made.sources, made.labels, made.scored, folder
-    )
+    value, why = draft.value(asked, made.instead or asked, made.today, made.sources, made.labels, made.scored, folder)
     head = [f"Completed by: {made.command}", "Run it with: isogloss run " + str(folder / f"{asked.name}.toml"),
             "The reasons are in PLAN.md beside it."]  # fmt: skip
     text = draft.render(value, why, head)
@@ -393,7 +436,9 @@ def _write(made: Plan, folder: Path) -> Plan:
         raise PlaceError(f"{folder} is a file; give --out a folder")
     recipe = folder / f"{made.asked.name}.toml"
     if made.asked.file is not None and recipe.exists() and recipe.resolve() == made.asked.file.resolve():
-        raise PlaceError(f"{recipe} is the recipe that was asked about, and is not written over; give --out another folder")
+        raise PlaceError(
+            f"{recipe} is the recipe that was asked about, and is not written over; give --out another folder"
+        )
     files.write_text(recipe, made.text)
     files.write_text(folder / "PLAN.md", page(made))
     files.write_json(folder / "plan.json", made.document())
@@ -415,6 +460,9 @@ def lines(made: Plan, width: int) -> Sequence[str]:
             out += textwrap.wrap(f"- {words}", width - 2, initial_indent="  ", subsequent_indent="    ")
         if each.next_best:
             out += textwrap.wrap(
-                f"next best: {each.next_best[0].choice} ({each.next_best[0].why})", width - 2, initial_indent="  ", subsequent_indent="  "
+                f"next best: {each.next_best[0].choice} ({each.next_best[0].why})",
+                width - 2,
+                initial_indent="  ",
+                subsequent_indent="  ",
             )
     return out

@@ -96,8 +96,12 @@ def weigh(asked: Need, model: Model, job: Job, *, own: bool = False) -> Weighed:
         elif model.commercial is None:
             against.append("nobody could tell its licence: read it" + (f" ({model.licence})" if model.licence else ""))
     texts = [text for tag in asked.langs for text in (asked.data.texts.get(tag, []) if asked.data else [])]
-    seen = fit.lengths(texts, where, asked.n_tokens, min(512, model.context or 512), asked.data.n_rows if asked.data else 0)
-    way, passed, answer = None, (), None
+    seen = fit.lengths(
+        texts, where, asked.n_tokens, min(512, model.context or 512), asked.data.n_rows if asked.data else 0
+    )
+    way: Way | None = None
+    passed: tuple[str, ...] = ()
+    answer: float | None = None
     if model.arch is None:
         against.append("has no weights to train; texts leave your machines")
     elif model.kind in task.models:
@@ -179,9 +183,7 @@ def owned(asked: Need, name: str) -> Model:
 def choose(asked: Need, job: Job) -> Choice:
     """Weigh every model and take one."""
     own = named_model(asked)
-    weighed = [
-        weigh(asked, model, job, own=own is not None and i == 0) for i, model in enumerate(rows(asked))
-    ]
+    weighed = [weigh(asked, model, job, own=own is not None and i == 0) for i, model in enumerate(rows(asked))]
     able = [each for each in weighed if not each.against]
     if own is not None and not weighed[0].against and (asked.model or _stands(weighed[0], able)):
         best: Weighed | None = weighed[0]
@@ -189,7 +191,10 @@ def choose(asked: Need, job: Job) -> Choice:
     else:
         best, why = _best(asked, able)
         if own is not None and best is not None and best is not weighed[0]:
-            said = "; ".join(weighed[0].against) or f"it has not read {_listed(weighed[0].lacks)}, and {best.model.name} has"
+            said = (
+                "; ".join(weighed[0].against)
+                or f"it has not read {_listed(weighed[0].lacks)}, and {best.model.name} has"
+            )
             why.append(f"you named {own}: {said}")
     return Choice(best, tuple(why), tuple(_others(asked, best, weighed)), tuple(weighed))
 
@@ -206,11 +211,19 @@ def _best(asked: Need, able: Sequence[Weighed]) -> tuple[Weighed | None, list[st
     fewest = min(len(each.lacks) for each in known)
     pool = [each for each in known if len(each.lacks) == fewest]
     n = len(asked.langs)
-    why = [f"it has read {n - fewest} of {n} languages, as many as any that fits" if fewest else f"it has read all {n} languages"]
+    why = [
+        f"it has read {n - fewest} of {n} languages, as many as any that fits"
+        if fewest
+        else f"it has read all {n} languages"
+    ]
     if asked.task.generates:
         talking = [each for each in pool if each.model.head == "chat"] if asked.task.name == "generate" else pool
         best = min(talking or pool, key=lambda each: each.size)
-        why.append("it follows instructions as it comes" if talking and asked.task.name == "generate" else "the smallest of them")
+        why.append(
+            "it follows instructions as it comes"
+            if talking and asked.task.name == "generate"
+            else "the smallest of them"
+        )
         return best, why
     if asked.task.small:
         return _smallest(pool, why)
@@ -237,10 +250,14 @@ def _good(pool: Sequence[Weighed], why: list[str]) -> tuple[Weighed, list[str]]:
     close_by = [each for each in told if (each.model.xnli or 0.0) >= (top.model.xnli or 0.0) - CLOSE]
     best = min(close_by, key=lambda each: (each.size, -(each.model.xnli or 0.0)))
     if best is top:
-        why.append("the best on XNLI of those that fit" if len(told) > 1 else "the only one of them whose quality is known")
+        why.append(
+            "the best on XNLI of those that fit" if len(told) > 1 else "the only one of them whose quality is known"
+        )
     else:
         gap = (top.model.xnli or 0.0) - (best.model.xnli or 0.0)
-        why.append(f"the smallest within {CLOSE:g} points of the best that fits on XNLI ({top.model.name}, {gap:.1f} points above)")
+        why.append(
+            f"the smallest within {CLOSE:g} points of the best that fits on XNLI ({top.model.name}, {gap:.1f} points above)"
+        )
     return best, why
 
 
@@ -262,20 +279,27 @@ def _others(asked: Need, best: Weighed | None, weighed: Sequence[Weighed]) -> li
         named += [*_blocked(asked, best, rest)]
         if asked.task.name == "generate":
             named += [*_talking(asked, rest)]
-        usable = [each for each in rest if not each.against and not each.unsure and (each.model.head == "chat" or not asked.task.generates)]
+        usable = [
+            each
+            for each in rest
+            if not each.against and not each.unsure and (each.model.head == "chat" or not asked.task.generates)
+        ]
         close = sorted(usable, key=lambda each: (len(each.lacks), abs(each.size - best.size), each.model.name))
         more = 2 - len({each.model.name for each, _ in named})
-        named += [(each, f"{_beside(best, each)}, and {_reads(asked, each)}{_loses(best, each)}") for each in close[: max(0, more)]]
+        named += [
+            (each, f"{_beside(best, each)}, and {_reads(asked, each)}{_loses(best, each)}")
+            for each in close[: max(0, more)]
+        ]
     else:
         near = sorted(
             (each for each in rest if each.model.arch is not None),
             key=lambda each: (len(each.lacks), len(each.against), each.size),
         )
         named += [(each, f"{_reads(asked, each)}, but {'; '.join(each.against)}") for each in near[:3]]
-    if asked.task.generates or asked.budget.labels == 0:
+    if asked.task.generates or asked.most_labels == 0:
         hosted = [each for each in weighed if each.model.hosted]
         named += [(each, f"{each.model.note}. Not known here: {each.model.unsure}") for each in hosted]
-    if asked.budget.labels == 0:
+    if asked.most_labels == 0:
         asks = [each for each in weighed if each.model.head == "nli"]
         named += [(each, f"{each.model.note}. isogloss does not ask it such questions yet") for each in asks]
     found: dict[str, tuple[Weighed, str]] = {}
@@ -301,7 +325,11 @@ def _larger(best: Weighed, able: Sequence[Weighed]) -> Iterator[tuple[Weighed, s
     more = [each for each in able if each.size > best.size and (each.model.xnli or -99) > (best.model.xnli or -50)]
     for each in sorted(more, key=lambda each: each.size)[:1]:
         known = best.model.xnli is not None and each.model.xnli is not None
-        words = f"{(each.model.xnli or 0) - (best.model.xnli or 0):+.1f} points on XNLI" if known else "better on XNLI than any that is smaller"
+        words = (
+            f"{(each.model.xnli or 0) - (best.model.xnli or 0):+.1f} points on XNLI"
+            if known
+            else "better on XNLI than any that is smaller"
+        )
         if each.way and each.way.cost and best.way and best.way.cost:
             words += f", for {each.way.cost.seconds / best.way.cost.seconds:.1f} times the time ({hours(each.way.cost.seconds)})"
         yield each, words + (f". {each.model.note}" if each.model.note else "")
@@ -340,7 +368,13 @@ def _talking(asked: Need, rest: Sequence[Weighed]) -> Iterator[tuple[Weighed, st
 
 def _beside(best: Weighed, each: Weighed) -> str:
     share = each.size / best.size
-    return "as large" if 0.95 < share < 1.05 else f"{share:.0%} of the parameters" if share < 1 else f"{share:.1f} times the parameters"
+    return (
+        "as large"
+        if 0.95 < share < 1.05
+        else f"{share:.0%} of the parameters"
+        if share < 1
+        else f"{share:.1f} times the parameters"
+    )
 
 
 def _loses(best: Weighed, each: Weighed | None) -> str:

@@ -58,7 +58,11 @@ class Job:
         if self.steps:
             return self.steps
         window = buckets.cut(
-            np.arange(len(self.lengths)), np.array(self.lengths), self.batch, self.batch_tokens, np.random.default_rng(0)
+            np.arange(len(self.lengths)),
+            np.array(self.lengths),
+            self.batch,
+            self.batch_tokens,
+            np.random.default_rng(0),
         )
         a_batch = len(self.lengths) / len(window) if self.batch_tokens else self.batch
         return max(1, round(self.epochs * self.n_rows / a_batch))
@@ -138,7 +142,9 @@ def cost(arch: Architecture, method: Method, job: Job, setup: Setup, price: Pric
     n_read = max(1, len(job.lengths)) * devices
     read = setup.rates.step(_reading(arch, method, job.lengths)) / n_read
     n_evaluations = min(job.n_evaluations, n_steps)
-    kept = setup.rates.step(_reading(arch, method, job.lengths, method.frozen_blocks)) / n_read if method.cached else 0.0
+    kept = (
+        setup.rates.step(_reading(arch, method, job.lengths, method.frozen_blocks)) / n_read if method.cached else 0.0
+    )
     saved = share.n_trained * (4 + estimate.OPTIMIZERS[method.optimizer]) * n_evaluations
     parts = {
         "start": START, "frozen blocks, once": kept * (job.n_rows + job.n_dev), "steps": train,
@@ -198,8 +204,8 @@ def _windows(
         every = np.resize(rng.permutation(every), min(n_rows, buckets.POOL * batch))
     made: list[Any] = []
     while len(made) < n:
-        for at in buckets.cut(rng.permutation(len(every)), every, batch, batch_tokens, rng):
-            made.append(np.sort(every[at])[::-1])
+        parts = buckets.cut(rng.permutation(len(every)), every, batch, batch_tokens, rng)
+        made += [np.sort(every[at])[::-1] for at in parts]
     return tuple(made[:n])
 
 
@@ -217,7 +223,9 @@ def _memory(arch: Architecture, method: Method, job: Job, setup: Setup, shards: 
     longest = max(job.lengths)
     windows = _windows(job.lengths, job.n_rows, job.batch, job.batch_tokens, job.seed, min(n_steps, DRAWN))
     # the first part of a step has the longest of its rows, and no part has more of them
-    rows, most = max(((-(-len(drawn) // job.parts), int(drawn[0])) for drawn in windows), key=lambda each: each[0] * each[1])
+    rows, most = max(
+        ((-(-len(drawn) // job.parts), int(drawn[0])) for drawn in windows), key=lambda each: each[0] * each[1]
+    )
     work = Work(rows, most, 1, job.n_labels)
     if n_steps * work.rows * job.parts >= job.n_rows and job.batch_tokens is None:  # the longest rows come, together
         work = replace(work, tokens=longest)
@@ -231,9 +239,7 @@ def _memory(arch: Architecture, method: Method, job: Job, setup: Setup, shards: 
     return replace(found, activations=found.activations + max(0.0, reading - spare), other=found.other + more)
 
 
-def _reading(
-    arch: Architecture, method: Method, lengths: Sequence[int], blocks: int | None = None
-) -> Operations:
+def _reading(arch: Architecture, method: Method, lengths: Sequence[int], blocks: int | None = None) -> Operations:
     """What reading these rows once does, batched by length; in the lowest `blocks` alone, or in all."""
     ordered = sorted(lengths, reverse=True)
     total: Operations | None = None
@@ -249,9 +255,7 @@ def _reading(
     return total or Operations(*[0.0] * len(estimate.RATES))
 
 
-def of_measurement(
-    value: Mapping[str, Any] | None, precision: estimate.Precision
-) -> tuple[Rates, float | None] | None:
+def of_measurement(value: Mapping[str, Any] | None, precision: estimate.Precision) -> tuple[Rates, float | None] | None:
     """Rates of this machine as `isogloss doctor --measure` kept them, and the bytes of a training process; or None."""
     if not value or not value.get("step_rates"):
         return None

@@ -44,7 +44,12 @@ def value(
     evaluate = dict(given.get("evaluate") or {})
     if asked.task.part is None:
         evaluate.pop("metrics", None)
-    if today.task.part == "classify" and len(asked.langs) > 1 and sources.langs[0] in asked.langs and "source" not in evaluate:
+    if (
+        today.task.part == "classify"
+        and len(asked.langs) > 1
+        and sources.langs[0] in asked.langs
+        and "source" not in evaluate
+    ):
         evaluate["source"] = sources.langs[0]
         why["evaluate.source"] = "The language of the source-only baseline: what zero-shot from it would have given."
     if evaluate:
@@ -63,11 +68,13 @@ def value(
     elif scored.gates:
         gates = [dict(gate) for gate in scored.gates]
         if model is None:  # n-grams read without a tokenizer, and are the floor themselves
-            gates = [{key: item for key, item in gate.items() if key != "beats"} for gate in gates if gate["at"] != "train"]
+            gates = [
+                {key: item for key, item in gate.items() if key != "beats"} for gate in gates if gate["at"] != "train"
+            ]
         made["gate"] = [gate for gate in gates if len(gate) > 1]
         why["gate"] = (
             "Proposed: intervals are compared, not points. Add the score that users need in every language, "
-            "e.g. every_lang = {macro_f1 = \">= 0.8\"}: the plan cannot know it."
+            'e.g. every_lang = {macro_f1 = ">= 0.8"}: the plan cannot know it.'
         )
     return {key: item for key, item in made.items() if item not in ({}, [])}, why
 
@@ -96,10 +103,16 @@ def _task(asked: Need, today: Need, given: Mapping[str, Any], why: dict[str, str
 
 def _model(asked: Need, model: Weighed | None, out: Path, why: dict[str, str]) -> Any:
     if model is None:
-        why["model"] = "No encoder of the catalogue fits: character n-grams, one model a language. They are the floor, and they run."
+        why["model"] = (
+            "No encoder of the catalogue fits: character n-grams, one model a language. They are the floor, and they run."
+        )
         return {"use": "ngram", "scope": "lang"}
     said = asked.given.get("model")
-    knobs = dict(said) if isinstance(said, dict) and said.get("use") == "encoder" and said.get("name") == model.model.name else {}
+    knobs = (
+        dict(said)
+        if isinstance(said, dict) and said.get("use") == "encoder" and said.get("name") == model.model.name
+        else {}
+    )
     name = model.model.name
     if model.folder is not None and not name.startswith("isogloss/") and _is_path(name, model.folder):
         name = _beside(model.folder, out)
@@ -131,11 +144,15 @@ def _moved(item: Any, asked: Need, out: Path) -> Any:
         return [_moved(each, asked, out) for each in item]
     if isinstance(item, dict):
         return {key: inner if key == "use" else _moved(inner, asked, out) for key, inner in item.items()}
-    if not isinstance(item, str) or asked.recipe is None or os.path.isabs(item) or item.startswith("isogloss/"):
+    if not isinstance(item, str) or asked.recipe is None or Path(item).is_absolute() or item.startswith("isogloss/"):
         return item
     fixed = re.split(r"[*?\[{]", item, maxsplit=1)[0]
     place = asked.recipe.locate(item)
-    there = place.exists() if fixed == item else Path(str(place)[: len(str(place)) - len(item) + len(fixed)]).parent.exists()
+    there = (
+        place.exists()
+        if fixed == item
+        else Path(str(place)[: len(str(place)) - len(item) + len(fixed)]).parent.exists()
+    )
     if "/" not in item and not place.exists():  # a word, and no path
         return item
     return _beside(place, out) if there else item
@@ -159,13 +176,17 @@ def _train(
     counts = [each.total("train") for each in labels.langs if each.total("train")]
     if "mix" not in train and counts and max(counts) > SKEWED * min(counts) and asked.task.name != "embed":
         train["mix"] = {"use": "temperature", "tau": 0.3}
-        why["train.mix"] = f"Sizes are {max(counts) / min(counts):.0f} times apart: a language is seen in proportion to n^0.3."
+        why["train.mix"] = (
+            f"Sizes are {max(counts) / min(counts):.0f} times apart: a language is seen in proportion to n^0.3."
+        )
     if model is None or model.way is None or model.way.cost is None:
         from isogloss.core.recipe import LOOP_KEYS
 
         return {key: item for key, item in train.items() if key not in LOOP_KEYS}
     way = model.way
-    if "methods" not in train or way.method.name not in [use if isinstance(use, str) else use.get("use") for use in train["methods"]]:
+    if "methods" not in train or way.method.name not in [
+        use if isinstance(use, str) else use.get("use") for use in train["methods"]
+    ]:
         train["methods"] = [method_of(way)]
         why["train.methods"] = _why_method(way, model.passed)
     n_rows = max(1, sum(counts))
@@ -182,7 +203,9 @@ def _train(
         why["train.checkpointing"] = "Blocks are computed again in the backward pass: slower, and it fits."
     if "lr" not in train:
         train["lr"] = rate(model)
-        why["train.lr"] = "Small models and adapters need far more than the 2e-5 of large ones." if train["lr"] > 2e-5 else ""
+        why["train.lr"] = (
+            "Small models and adapters need far more than the 2e-5 of large ones." if train["lr"] > 2e-5 else ""
+        )
     if "stop" not in train and len(asked.langs) > 1 and any(each.total("dev") for each in labels.langs):
         train["stop"] = {"on": "worst", "patience": 3}
         why["train.stop"] = "Ends when the worst languages stop gaining on dev."
@@ -205,10 +228,16 @@ def method_of(way: Way) -> Any:
 
 
 def _why_method(way: Way, passed: Sequence[str]) -> str:
-    words = {"full": "Every weight is trained", "freeze": "The embeddings and the lower blocks stay", "lora": "Adapters are trained"}
+    words = {
+        "full": "Every weight is trained",
+        "freeze": "The embeddings and the lower blocks stay",
+        "lora": "Adapters are trained",
+    }
     cost = way.cost
     share = f" ({cost.share:.2%} of the parameters)" if cost and cost.share < 1 else ""
-    return f"{words.get(way.method.name, way.method.name)}{share}: the first method that fits." + (f" Before it: {'; '.join(passed)}." if passed else "")
+    return f"{words.get(way.method.name, way.method.name)}{share}: the first method that fits." + (
+        f" Before it: {'; '.join(passed)}." if passed else ""
+    )
 
 
 # -- writing ----------------------------------------------------------------------------------------------------
@@ -237,7 +266,9 @@ def render(made: Mapping[str, Any], why: Mapping[str, str], head: Sequence[str])
 
 def _said(text: str) -> list[str]:
     text = visible(" ".join(text.split()))
-    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(
+        text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _langs(tags: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from isogloss.core import catalogue, parts, sizes, typology
 from isogloss.core.lang import facts
 from isogloss.stages.planning.advice import Advice, Other
-from isogloss.stages.planning.labels import LEAST_TEST, LangLabels, Labels
+from isogloss.stages.planning.labels import LEAST_TEST, Labels, LangLabels
 from isogloss.stages.planning.need import Need
 
 # A drop that a comparison should see, points of a hundred.
@@ -71,7 +71,12 @@ def evaluation(asked: Need, labels: Labels) -> Evaluation:
     worst = max(labels.langs, key=lambda each: each.half_width)
     evidence = [
         f"n test rows give a 95 % interval of ± {asked.width:.2f} from {n_for} rows on (Wilson 1927, at a score of 0.8"
-        + (", times 1.2 for a metric in which rare classes weigh as much, assumed)" if sizes.WIDER.get(task.score, 1) > 1 else ")"),
+        + (
+            ", times 1.2 for a metric in which rare classes weigh as much, assumed)"
+            if sizes.WIDER.get(task.score, 1) > 1
+            else ")"
+        )
+        + f"; a score nearer a half wants more, {sizes.rows_for(asked.width, 0.5, task.score)} at most",
         f"a drop of {100 * DROP:.0f} points between two models on the same rows is told from chance four times of five with "
         f"{sizes.rows_to_see(DROP)} rows",
     ]
@@ -95,7 +100,7 @@ def evaluation(asked: Need, labels: Labels) -> Evaluation:
     choice = f"{first}, for every language, the worst first, with intervals, beside {len(baselines) + len(alone)} baselines on the same rows"
     return Evaluation(
         task.metrics, baselines, alone, consistency, gates, proxies, n_for, sizes.rows_to_see(DROP),
-        Advice("How it will be evaluated", choice, tuple(evidence), unsure, tuple(more)),
+        Advice("How will it be evaluated", choice, tuple(evidence), unsure, tuple(more)),
     )  # fmt: skip
 
 
@@ -105,9 +110,14 @@ def _alone(asked: Need, tag: str) -> str:
         return ""
     own = [
         model for model in catalogue.models().values()
-        if model.kind == "encoder" and model.languages == {tag} and not model.head and model.domain in ("", asked.domain)
+        if model.kind == "encoder" and model.languages == frozenset([tag]) and not model.head and model.domain in ("", asked.domain)
     ]  # fmt: skip
-    own.sort(key=lambda model: model.domain != asked.domain or not model.domain)
+    own.sort(
+        key=lambda model: (
+            model.domain != asked.domain or not model.domain,
+            asked.licence == "commercial" and not model.commercial,
+        )
+    )
     return own[0].name if own else ""
 
 

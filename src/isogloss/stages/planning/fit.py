@@ -101,7 +101,13 @@ def method(name: str, arch: Architecture, setup: Setup, rows: int | None, *, our
 
 
 def ways(
-    arch: Architecture, job: Job, setup: Setup, rows: int | None, price: Price | None, *, ours: bool,
+    arch: Architecture,
+    job: Job,
+    setup: Setup,
+    rows: int | None,
+    price: Price | None,
+    *,
+    ours: bool,
     names: Sequence[str] = estimate.NAMES,
 ) -> Mapping[str, Way]:
     """Every method on the machine, each in the fewest parts in which it fits."""  # fmt: skip
@@ -129,7 +135,12 @@ def way(
 
 
 def chosen(
-    arch: Architecture, job: Job, setup: Setup, rows: int | None, price: Price | None, seconds: float,
+    arch: Architecture,
+    job: Job,
+    setup: Setup,
+    rows: int | None,
+    price: Price | None,
+    seconds: float,
     tried: Sequence[str] = TRIED,
 ) -> tuple[Way | None, list[str]]:
     """The first method that fits the memory and the time; and why others before it do not."""  # fmt: skip

@@ -132,7 +132,9 @@ def folder_of(name: str, locate: Any) -> Path:
         return folder
     import os
 
-    home = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface") / "hub"
+    home = (
+        os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface") / "hub"
+    )
     kept = sorted((Path(home) / f"models--{name.replace('/', '--')}" / "snapshots").glob("*/config.json"))
     if kept:
         return kept[-1].parent

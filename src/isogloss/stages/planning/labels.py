@@ -90,7 +90,9 @@ def own_curve(asked: Need, runs: Path) -> tuple[Curve, dict[str, Start]] | None:
     for path in sorted(runs.glob("*/few-shot.json")) if runs.is_dir() else ():
         value = read_json(path)
         name = value.get("name", "") if isinstance(value, dict) else ""
-        if not isinstance(value, dict) or not (asked.name == name or asked.name.startswith(f"{name}-") or name.startswith(f"{asked.name}-")):
+        if not isinstance(value, dict) or not (
+            asked.name == name or asked.name.startswith(f"{name}-") or name.startswith(f"{asked.name}-")
+        ):
             continue
         try:
             told = curves.of_few_shot(value, asked.task.name)
@@ -112,7 +114,7 @@ def labels(asked: Need, model: Model | None, sources: Sequence[str], runs: Path)
         starts = {tag: measured.get(tag) or curves.start(curve, tag, read[tag]) for tag in asked.langs}
     have = {tag: {split: asked.have(tag, split) for split in ("train", "dev", "test")} for tag in asked.langs}
     buy = {tag: {"train": 0, "dev": 0, "test": 0} for tag in asked.langs}
-    limit = asked.budget.labels
+    limit = asked.most_labels
     want = _want(asked, curve, starts, have, sources)
     if limit is None:
         buy = want
@@ -147,7 +149,11 @@ def _read(model: Model | None, tag: str) -> bool | None:
 
 
 def _want(
-    asked: Need, curve: Curve | None, starts: Mapping[str, Start], have: Mapping[str, Mapping[str, int]], sources: Sequence[str]
+    asked: Need,
+    curve: Curve | None,
+    starts: Mapping[str, Start],
+    have: Mapping[str, Mapping[str, int]],
+    sources: Sequence[str],
 ) -> dict[str, dict[str, int]]:
     """Labels without a limit."""
     found = {}
@@ -198,12 +204,17 @@ def _within(
 
 
 def _advice(
-    asked: Need, curve: Curve | None, own: bool, made: Sequence[LangLabels], order: Sequence[LangLabels], sources: Sequence[str]
+    asked: Need,
+    curve: Curve | None,
+    own: bool,
+    made: Sequence[LangLabels],
+    order: Sequence[LangLabels],
+    sources: Sequence[str],
 ) -> Advice:
     unit = asked.task.unit
     buys = {split: sum(each.buy[split] for each in made) for split in ("train", "dev", "test")}
     total = sum(buys.values())
-    if asked.budget.labels == 0:
+    if asked.most_labels == 0:
         choice = "none: zero-shot, because the budget says so"
     elif not total:
         choice = "none: every language has enough"
@@ -239,12 +250,12 @@ def _advice(
         f"have {AGREE} {unit} of each language labelled by two people first: how far they agree is the ceiling of any score, "
         "and where they do not, the guidelines are wrong in that language"
     )
-    if any(each.tag in sources for each in made) and asked.budget.labels is None and total:
+    if any(each.tag in sources for each in made) and asked.most_labels is None and total:
         evidence.append(f"most in {', '.join(sources)}, whose rows serve the other languages too")
     if any(each.unlabelled for each in made):
         n = sum(each.unlabelled for each in made)
         evidence.append(f"{n:,} rows of the data have no label yet: label among these first, by language")
-    if asked.budget.labels == 0:
+    if asked.most_labels == 0:
         evidence.append(
             "zero-shot is right only where labelling is not possible; 100 test rows a language are the least by which "
             "anybody can tell whether it works, and they are not in this budget"
@@ -256,10 +267,14 @@ def _advice(
         unsure = (
             "A language's error at first is not known until it is measured, and the curve's exponent differs from language to language"
             + (f"; held out by language, the error was {off}" if off else "")
-            + (". These are your own runs'." if own else f". {_begins(curve)}. Your own `isogloss few-shot` in runs/ replaces these curves.")
+            + (
+                ". These are your own runs'."
+                if own
+                else f". {_begins(curve)}. Your own `isogloss few-shot` in runs/ replaces these curves."
+            )
         )
     more = [Other("half as many labels to learn from", _half(curve, made))]
-    if asked.budget.labels is None and any(each.total("train") > FEWEST for each in made):
+    if asked.most_labels is None and any(each.total("train") > FEWEST for each in made):
         more.append(Other(f"{FEWEST} labels of each language", _fewest(curve, made)))
     more.append(Other("zero-shot", _zero(curve, made)))
     return Advice("How many labels, and where", choice, tuple(evidence), unsure, tuple(more))
@@ -302,5 +317,7 @@ def _zero(curve: Curve | None, made: Sequence[LangLabels]) -> str:
     words = "only where labelling is not feasible, with labels in the source language alone"
     if curve is None:
         return words
-    lost = [100 * (1 - each.score) * (1 / curve.left(each.total("train")) - 1) for each in made if each.score is not None]
+    lost = [
+        100 * (1 - each.score) * (1 / curve.left(each.total("train")) - 1) for each in made if each.score is not None
+    ]
     return f"{words}: about {sum(lost) / max(1, len(lost)):.1f} points less on the mean, {max(lost, default=0.0):.1f} where it loses most"

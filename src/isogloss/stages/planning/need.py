@@ -108,7 +108,20 @@ class Need:
 
     @property
     def seconds(self) -> float:
-        return self.budget.seconds or NIGHT
+        """Seconds that one training may take: what was said, what the money buys, or a night."""
+        said = NIGHT if self.budget.seconds is None else self.budget.seconds
+        an_hour = (self.prices.hour or 0.0) + (self.prices.kwh or 0.0) * self.setup.watts / 1000
+        if self.budget.money is None or not an_hour:
+            return said
+        return min(said, 3600 * self.budget.money / an_hour)
+
+    @property
+    def most_labels(self) -> int | None:
+        """Labels that may be bought: as many as were said, or as the money buys where a label has a price; None: no limit."""
+        if self.budget.money is None or not self.prices.label:
+            return self.budget.labels
+        bought = int(self.budget.money / self.prices.label)
+        return bought if self.budget.labels is None else min(bought, self.budget.labels)
 
     @property
     def n_tokens(self) -> int:
@@ -131,7 +144,8 @@ _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "m": 60.0, "minute
             "d": 86400.0, "day": 86400.0}  # fmt: skip
 _LABELS = ("label", "row", "example", "annotation")
 _SIGNS = {"€": "EUR", "$": "USD", "£": "GBP", "₹": "INR"}
-_AMOUNT = re.compile(r"([€$£₹]?)\s*(\d+(?:[.,]\d+)?)\s*(k?)\s*([^\d\s]*)")
+# 1,500 is a thousand and a half, 1,5 is one and a half.
+_AMOUNT = re.compile(r"([€$£₹]?)\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?)\s*(k?)\s*([^\d\s]*)")
 
 
 def budget(text: str) -> Budget:
@@ -145,13 +159,18 @@ def budget(text: str) -> Budget:
         match = _AMOUNT.fullmatch(piece.strip())
         if not match:
             raise InputError(f"--budget: '{piece}' is no amount; write e.g. \"8h, 600 labels, 50 EUR\"")
-        number = float(match[2].replace(",", ".")) * (1000 if match[3] else 1)
+        number = _number(match[2]) * (1000 if match[3] else 1)
         unit = match[4].rstrip(".")
         key = unit.casefold().removesuffix("s") if len(unit) > 1 else unit.casefold()
+        more: dict[str, Any]
         if key in _SECONDS and not match[1]:
+            if not number:
+                raise InputError(f"--budget: '{piece}' leaves no time to train; leave it out, or write e.g. 8h")
             more = {"seconds": number * _SECONDS[key]}
         elif key in _LABELS:
-            more = {"labels": round(number)}
+            if number != int(number):
+                raise InputError(f"--budget: '{piece}' is no whole number of labels; write 1500 for fifteen hundred")
+            more = {"labels": int(number)}
         elif match[1] or re.fullmatch(r"[A-Za-z]{3}", unit):
             more = {"money": number, "currency": _SIGNS.get(match[1], unit.upper())}
         else:
@@ -174,12 +193,25 @@ def prices(texts: Sequence[str]) -> Prices:
         match = _AMOUNT.fullmatch(amount.strip())
         what = {"h": "hour", "hour": "hour", "kwh": "kwh", "label": "label", "row": "label"}.get(per.strip().casefold())
         if not match or not sign or what is None or not (match[1] or match[4]):
-            raise InputError(f"--price: '{text}' is no price; write e.g. \"1.2 EUR/h\", \"0.3 EUR/kWh\" or \"0.2 EUR/label\"")
+            raise InputError(
+                f'--price: \'{text}\' is no price; write e.g. "1.2 EUR/h", "0.3 EUR/kWh" or "0.2 EUR/label"'
+            )
         currency = _SIGNS.get(match[1], match[4].upper())
         if found.get("currency", currency) != currency:
             raise InputError(f"--price: {found['currency']} and {currency} cannot be added; give all prices in one")
-        found.update({what: float(match[2].replace(",", ".")), "currency": currency})
+        found.update({what: _number(match[2]) * (1000 if match[3] else 1), "currency": currency})
     return Prices(**found)
+
+
+def _number(text: str) -> float:
+    """A number as people write it.
+
+    >>> _number("1,500"), _number("1,5"), _number("0.25")
+    (1500.0, 1.5, 0.25)
+    """
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
+        return float(text.replace(",", ""))
+    return float(text.replace(",", "."))
 
 
 def tags(codes: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -215,9 +247,7 @@ def of_recipe(path: str | Path) -> tuple[dict[str, Any], Recipe, Task, bool]:
     try:
         kind = task(word)
     except InputError as error:
-        raise RecipeError(
-            f"task: {error}", file=file, line=recipes.line_of(text, ["task"]), key="task"
-        ) from None
+        raise RecipeError(f"task: {error}", file=file, line=recipes.line_of(text, ["task"]), key="task") from None
     whole = dict(given)
     if kind.name != word or kind.part != word:  # a task that people mean, and one that a part trains
         whole["task"] = kind.part or "classify"
@@ -229,7 +259,11 @@ def of_recipe(path: str | Path) -> tuple[dict[str, Any], Recipe, Task, bool]:
     whole.setdefault("model", "ngram" if whole["task"] == "classify" else "isogloss/mini")
     has_data = isinstance(given.get("data"), dict) and "raw" in given["data"]
     if not has_data:
-        whole["data"] = {**given.get("data", {}), "raw": [PLACEHOLDER]} if isinstance(given.get("data", {}), dict) else given["data"]
+        whole["data"] = (
+            {**given.get("data", {}), "raw": [PLACEHOLDER]}
+            if isinstance(given.get("data", {}), dict)
+            else given["data"]
+        )
     made = recipes.build(whole, file=file, text=text, folder=file.resolve().parent)
     return given, made, kind, has_data
 
@@ -349,7 +383,9 @@ def need(
     asked, more = tags(codes)
     notes += [*(made.notes if made and not langs else ()), *more]
     if licence not in ("commercial", "any"):
-        raise InputError(f"--licence is 'commercial' (the default) or 'any', got '{licence}'{nearest(licence, ['commercial', 'any'])}")
+        raise InputError(
+            f"--licence is 'commercial' (the default) or 'any', got '{licence}'{nearest(licence, ['commercial', 'any'])}"
+        )
     if not 0.005 <= width <= 0.3:
         raise InputError(f"--width is half of an interval, between 0.005 and 0.3, got {width:g}")
     if latency is not None and latency <= 0:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from isogloss.core import estimate
 from isogloss.core.lang import facts
+from isogloss.core.sources import ENGLISH, Candidate
 from isogloss.stages.planning.advice import Advice
 from isogloss.stages.planning.fit import hours
+from isogloss.stages.words import toml
 
 if TYPE_CHECKING:
     from isogloss.stages.plan import Plan
@@ -29,7 +31,12 @@ def cell(text: object) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> list[str]:
     marks = ["---:" if i in numbers else "---" for i in range(len(head))]
-    return [f"| {' | '.join(head)} |", f"| {' | '.join(marks)} |", *(f"| {' | '.join(str(each) for each in row)} |" for row in rows), ""]
+    return [
+        f"| {' | '.join(head)} |",
+        f"| {' | '.join(marks)} |",
+        *(f"| {' | '.join(str(each) for each in row)} |" for row in rows),
+        "",
+    ]
 
 
 def _head(made: Plan) -> Iterator[str]:
@@ -81,8 +88,14 @@ def _languages(made: Plan) -> Iterator[str]:
     for tag in made.asked.langs:
         row = facts(tag)
         source = made.sources.best_for(tag)
-        served = "itself" if tag in made.sources.langs else f"{source.source}: {source.expected:+.1f} ({source.low:+.0f} to {source.high:+.0f})" if source else "–"
-        read = {"yes": "yes", "no": "no", "other script": "in another script", "unknown": "not published"}[best.model.covers(tag)] if best else "–"
+        served = "itself" if tag in made.sources.langs else _served(tag, source)
+        read = (
+            {"yes": "yes", "no": "no", "other script": "in another script", "unknown": "not published"}[
+                best.model.covers(tag)
+            ]
+            if best
+            else "–"
+        )
         judged = made.tokens.judged.get(tag)
         each = made.labels.of(tag)
         score = "–" if each.score is None else f"{each.score:.2f} ({each.low:.2f} to {each.high:.2f})"
@@ -97,6 +110,14 @@ def _languages(made: Plan) -> Iterator[str]:
     yield "Resource classes are those of Joshi et al. 2020 (0 none, 5 all there is). Rows are those there are and those to label. "
     yield "The score that is expected comes from the curve alone, with a 90 % interval; it is there to share out labels, and to be wrong about."
     yield ""
+
+
+def _served(tag: str, source: Candidate | None) -> str:
+    """The source that serves a language, with what it brings over English, or over the mean source of English."""
+    if source is None or source.source == ENGLISH:
+        return "–" if source is None else ENGLISH
+    than = " over the mean" if tag == ENGLISH else ""
+    return f"{source.source}: {source.expected:+.1f} ({source.low:+.0f} to {source.high:+.0f}){than}"
 
 
 def _source(made: Plan) -> Iterator[str]:
@@ -188,7 +209,9 @@ def _scored(made: Plan) -> Iterator[str]:
     yield "Beside it, on the same rows:"
     yield ""
     yield from (f"- {words}" for words in scored.baselines)
-    yield from (f"- {facts(tag).name}: {name}, trained on that language alone" for tag, name in scored.monolingual.items())
+    yield from (
+        f"- {facts(tag).name}: {name}, trained on that language alone" for tag, name in scored.monolingual.items()
+    )
     yield ""
     yield f"Consistency: {scored.consistency}."
     yield ""
@@ -196,7 +219,7 @@ def _scored(made: Plan) -> Iterator[str]:
         yield "Gates, as they stand in the recipe:"
         yield ""
         for gate in scored.gates:
-            asks = "; ".join(f"{key} {value}" for key, value in gate.items() if key != "at")
+            asks = "; ".join(f"{key} = {toml(value)}" for key, value in gate.items() if key != "at")
             yield f"- at {gate['at']}: `{asks}`"
         yield ""
     else:
@@ -251,6 +274,6 @@ def _change(made: Plan) -> Iterator[str]:
         yield f"- The model on this disk (`{made.choice.best.model.name}`): its tokenizer is then audited, and `--probe` trains some real steps."
     if asked.licence == "commercial":
         yield "- `--licence any`: models whose licence forbids commercial use, or is not known, may then be taken."
-    if asked.budget.labels is None:
-        yield "- A limit of labels (`--budget \"600 labels\"`): they then go where they help most, with test rows first."
+    if asked.most_labels is None:
+        yield '- A limit of labels (`--budget "600 labels"`): they then go where they help most, with test rows first.'
     yield ""

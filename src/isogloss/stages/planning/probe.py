@@ -5,6 +5,7 @@ It is `isogloss train` on a folder that is thrown away, so that what it takes is
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -55,7 +56,7 @@ def probe(asked: Need, best: Weighed | None, say: Say) -> dict[str, Any]:
         peak = _run(["train", "probe.toml"], at)
         events = [json.loads(line) for line in (at / "runs/probe/steps.jsonl").read_text("utf-8").splitlines()]
         when = [event["seconds"] for event in events if event["event"] == "step"]
-    steps = [b - a for a, b in zip(when, when[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(when)]
     return found(cost, statistics.median(steps), peak, best, where)
 
 
@@ -86,7 +87,10 @@ def _rows(asked: Need, path: Path) -> str:
         texts, where = list(zip(rows["lang"], rows["text"], strict=True)), "the bundled sample of clinic messages"
     step = max(1, len(texts) // ROWS)
     lines = [
-        json.dumps({"lang": tag, "text": text, "label": f"label-{i % n_labels}", "split": "dev" if i % 10 == 9 else "train"}, ensure_ascii=False)
+        json.dumps(
+            {"lang": tag, "text": text, "label": f"label-{i % n_labels}", "split": "dev" if i % 10 == 9 else "train"},
+            ensure_ascii=False,
+        )
         for i, (tag, text) in enumerate(texts[::step])
     ]
     files.write_text(path, "\n".join(lines) + "\n")

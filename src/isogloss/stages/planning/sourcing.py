@@ -12,8 +12,9 @@ from isogloss.core.sources import Candidate, Fitted, Ranking
 from isogloss.stages.planning.advice import Advice, Other
 from isogloss.stages.planning.need import Need
 
-# Train rows from which a language can be a source; sources at most; languages that are compared in threes.
-ROWS, MOST, COMPARED = 50, 3, 60
+# Train rows from which a language can be a source; sources of a project at most: so many, and one more for every so many
+# languages; sources up to which all sets of that size are compared, among so many languages.
+ROWS, MOST, EVERY, THREE, COMPARED = 50, 3, 12, 3, 60
 # In more languages than these, only they are compared with each other.
 MANY = 25
 # A further source must serve so many more of the languages.
@@ -93,10 +94,12 @@ def _cover(
         for tag in within:
             if tag == target or (tag in known and known[tag] >= best - near):
                 serves[tag] = serves.get(tag, 0) | (1 << i)
-    pool = sorted(serves, key=lambda tag: (-serves[tag].bit_count(), tuple(-x for x in _means(tag)[:2]), tag))[:COMPARED]
+    pool = sorted(serves, key=lambda tag: (-serves[tag].bit_count(), tuple(-x for x in _means(tag)[:2]), tag))[
+        :COMPARED
+    ]
     taken: list[str] = []
     reached = 0
-    for n in range(1, min(MOST, len(pool)) + 1):
+    for n in range(1, min(max(MOST, len(targets) // EVERY), len(pool)) + 1):
 
         def worth(some: Sequence[str]) -> tuple[int, float, int]:
             mask = 0
@@ -105,7 +108,8 @@ def _cover(
             means = [_means(tag) for tag in some]
             return mask.bit_count(), sum(each[0] for each in means), sum(each[1] for each in means)
 
-        best_of = max(itertools.combinations(pool, n), key=worth)
+        sets = itertools.combinations(pool, n) if n <= THREE else ((*taken, tag) for tag in pool if tag not in taken)
+        best_of = max(sets, key=worth)
         covered = worth(best_of)[0]
         if taken and covered - reached < max(1, round(ADDS * len(targets))):
             break
@@ -127,18 +131,29 @@ def _advice(
     if asked.train_langs:
         evidence.append("your recipe names them; what the ranking says of them is below")
     elif labelled:
-        evidence.append(f"labelled rows are there in {len(labelled)} of {len(asked.langs)} languages, and these were compared")
-    else:
-        evidence.append("nothing is labelled yet, so the project's own languages were compared: rows in them serve twice")
-    if others and not asked.train_langs:
         evidence.append(
-            f"for {len(alike)} of the other {len(others)} one of these cannot be told from their best source in the project; "
+            f"labelled rows are there in {len(labelled)} of {len(asked.langs)} languages, and these were compared"
+        )
+    else:
+        evidence.append(
+            "nothing is labelled yet, so the project's own languages were compared: rows in them serve twice"
+        )
+    if others and not asked.train_langs:
+        served = (
+            "each other language" if len(alike) == len(others) else f"{len(alike)} of the other {len(others)} languages"
+        )
+        evidence.append(
+            f"for {served} one of these cannot be told from its best source in the project; "
             "among as good ones those with most speakers and data were taken, since people must label them"
         )
     for tag in others[:6]:
-        best = max((gains[tag][source] for source in taken if source in gains[tag]), key=lambda one: one.expected, default=None)
-        if best is not None:
-            evidence.append(f"for {_named(tag)}, {best.source}: {points(best)} over English; {_why(best)}")
+        best = max(
+            (gains[tag][source] for source in taken if source in gains[tag]), key=lambda one: one.expected, default=None
+        )
+        if best is not None and best.source == sources.ENGLISH:
+            evidence.append(f"for {_named(tag)}, English, over which the others are counted; {_why(best)}")
+        elif best is not None:
+            evidence.append(f"for {_named(tag)}, {best.source}: {points(best)} over {_over(tag)}; {_why(best)}")
     if len(others) > 6:
         evidence.append(f"and {len(others) - 6} more; plan.json has them all")
     first = rankings[0]
@@ -153,18 +168,22 @@ def _advice(
     )
     scored = sorted((tag for tag in within if tag not in taken), key=lambda tag: -_mean(tag, asked.langs, gains))
     more = [
-        Other(_named(tag), f"{_mean(tag, asked.langs, gains):+.1f} points over English on the mean of the other languages")
+        Other(
+            _named(tag), f"{_mean(tag, asked.langs, gains):+.1f} points over English on the mean of the other languages"
+        )
         for tag in scored[:2]
     ]
     more += _outside(asked, gains)
     choice = ", ".join(_named(tag) for tag in taken)
     if others:
-        choice += "; the others are zero-shot" if asked.budget.labels == 0 else "; the others get rows of their own, too"
+        choice += "; the others are zero-shot" if asked.most_labels == 0 else "; the others get rows of their own, too"
     return Advice("Which languages to train from", choice, tuple(evidence), unsure, tuple(more))
 
 
 def _mean(source: str, targets: Sequence[str], gains: Mapping[str, Mapping[str, Candidate]]) -> float:
-    values = [gains[target][source].expected for target in targets if source in gains[target]]
+    values = [
+        gains[target][source].expected for target in targets if source in gains[target] and target != sources.ENGLISH
+    ]
     return sum(values) / max(1, len(values))
 
 
@@ -178,15 +197,19 @@ def _outside(asked: Need, gains: Mapping[str, Mapping[str, Candidate]]) -> list[
             found.append((best.expected - inside, best, tag))
     found.sort(key=lambda item: -item[0])
     return [
-        Other(_named(best.source), f"of another project or public data: for {tag} {points(best)} over English, {more:.1f} more "
+        Other(_named(best.source), f"of another project or public data: for {tag} {points(best)} over {_over(tag)}, {more:.1f} more "
               "than any of yours, which the interval does not settle")
         for more, best, tag in found[:2]
     ]  # fmt: skip
 
 
 def _other(each: Candidate, rankings: Sequence[Ranking]) -> Other:
-    over = "English" if rankings[0].over == sources.ENGLISH else "the mean source"
-    return Other(_named(each.source), f"{points(each)} over {over}, where its labelled rows are there already")
+    return Other(_named(each.source), f"{points(each)} over {_over(rankings[0].target)}, where its labelled rows are there already")
+
+
+def _over(target: str) -> str:
+    """What a target's gains are over; English has no English to be over."""
+    return "the mean source" if target == sources.ENGLISH else "English"
 
 
 def points(one: Candidate) -> str:

@@ -47,7 +47,14 @@ class Task:
         return "encoder" not in self.models
 
 
-_LABELS = ("macro_f1", "accuracy", "recall of each label", "precision of each label", "calibration_error", "consistency")
+_LABELS = (
+    "macro_f1",
+    "accuracy",
+    "recall of each label",
+    "precision of each label",
+    "calibration_error",
+    "consistency",
+)
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
@@ -136,5 +143,7 @@ def domain(name: str) -> str:
     key = name.strip().casefold()
     key = _DOMAINS.get(key, key)
     if key and key not in DOMAINS:
-        raise InputError(f"there is nothing in the catalogue for the domain '{name}'{nearest(key, [*DOMAINS, *_DOMAINS])}")
+        raise InputError(
+            f"there is nothing in the catalogue for the domain '{name}'{nearest(key, [*DOMAINS, *_DOMAINS])}"
+        )
     return key

@@ -55,7 +55,9 @@ def audit(asked: Need, folder: Path) -> tuple[dict[str, Judged], str]:
     except IsoglossError:
         return {}, ""
     texts = {
-        tag: some for tag, some in (asked.data.texts if asked.data else {}).items() if len(some) >= FEWEST and tag != "und"
+        tag: some
+        for tag, some in (asked.data.texts if asked.data else {}).items()
+        if len(some) >= FEWEST and tag != "und"
     }
     wanted = {tag: some for tag, some in texts.items() if tag in asked.langs}
     if wanted:
@@ -65,7 +67,11 @@ def audit(asked: Need, folder: Path) -> tuple[dict[str, Judged], str]:
         found = sample.of(wanted)
         on = f"{sum(len(some) for some in wanted.values()):,} of your texts"
     else:
-        found, base, on = sample.read_texts(sample.BUNDLED, limit=BUNDLED), REFERENCE, "the bundled sample of clinic messages"
+        found, base, on = (
+            sample.read_texts(sample.BUNDLED, limit=BUNDLED),
+            REFERENCE,
+            "the bundled sample of clinic messages",
+        )
     judged = verdicts(own, found.rows, base)
     return {tag: judged[tag] for tag in asked.langs if tag in judged}, on
 
@@ -90,7 +96,7 @@ def serving(tag: str, kinds: Sequence[str] = ("encoder",), most: int = 3) -> lis
 
 def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: str) -> Tokens:
     """What is to be done about the tokenizer of the model that was chosen."""
-    question = "Whether the tokenizer can carry the languages"
+    question = "Can the tokenizer carry the languages"
     if model is None:
         return Tokens({}, "", {}, Advice(
             question, "not asked: there is no model", ("no model of the catalogue can do it here",),
@@ -99,14 +105,21 @@ def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: s
     needy = {tag: each for tag, each in judged.items() if each.needs}
     unseen = [tag for tag in asked.langs if tag not in judged]
     off_list = [tag for tag in asked.langs if model.covers(tag) != "yes"]
-    better = {tag: [name for name in serving(tag, asked.task.models) if name != model.name] for tag in (*needy, *off_list)}
+    better = {
+        tag: [name for name in serving(tag, asked.task.models) if name != model.name] for tag in (*needy, *off_list)
+    }
     evidence = []
     if judged:
         fine = len(judged) - len(needy)
         evidence.append(f"audited on {on}: {fine} of {len(judged)} languages are carried well")
-        evidence += [f"{facts(tag).name} ({tag}) is {each.verdict}: {'; '.join(each.reasons)}" for tag, each in list(needy.items())[:8]]
+        evidence += [
+            f"{facts(tag).name} ({tag}) is {each.verdict}: {'; '.join(each.reasons)}"
+            for tag, each in list(needy.items())[:8]
+        ]
     kind = model.tokenizer_kind
-    how = {"unigram": "pieces by likelihood (SentencePiece)", "bpe": "pieces by merges", "wordpiece": "WordPiece"}.get(kind, "of a kind nobody told")
+    how = {"unigram": "pieces by likelihood (SentencePiece)", "bpe": "pieces by merges", "wordpiece": "WordPiece"}.get(
+        kind, "of a kind nobody told"
+    )
     fallback = "what they lack is read as bytes, so nothing is unknown, but such text is long" if model.by_bytes else (
         "what they lack becomes unknown: a script that it has not seen is unreadable" if kind else "what becomes of other text is not known"
     )  # fmt: skip
@@ -114,13 +127,19 @@ def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: s
     if model.languages is not None:
         evidence.append(
             f"{len(asked.langs) - len(off_list)} of {len(asked.langs)} languages are on the list of what it was trained on"
-            + (f"; not: {', '.join(off_list[:8])}" + (f" and {len(off_list) - 8} more" if len(off_list) > 8 else "") if off_list else "")
+            + (
+                f"; not: {', '.join(off_list[:8])}" + (f" and {len(off_list) - 8} more" if len(off_list) > 8 else "")
+                if off_list
+                else ""
+            )
         )
     for tag in [tag for tag in dict.fromkeys((*needy, *off_list)) if better.get(tag)][:4]:
         evidence.append(f"{tag} was read by {', '.join(better[tag])}")
     command = f"isogloss audit --tokenizer {model.name} --text YOUR_TEXTS"
     if needy:
-        choice = f"not all of them: {', '.join(list(needy)[:6])}" + (f" and {len(needy) - 6} more" if len(needy) > 6 else "")
+        choice = f"not all of them: {', '.join(list(needy)[:6])}" + (
+            f" and {len(needy) - 6} more" if len(needy) > 6 else ""
+        )
     elif judged:
         choice = "yes, for those that there was text of" if unseen else "yes"
     else:
@@ -130,19 +149,28 @@ def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: s
     if unseen and judged:
         unsure.append(f"There was no text of {_few(unseen)}: nothing was measured there.")
     elif not judged:
-        unsure.append("Its tokenizer is not on this disk, so nothing was measured; a list of languages says that text was read, not how well it is cut.")
+        unsure.append(
+            "Its tokenizer is not on this disk, so nothing was measured; a list of languages says that text was read, not how well it is cut."
+        )
     else:
-        unsure.append("Measured on a sample of texts; what a tokenizer costs is measured, what it costs in quality is not.")
+        unsure.append(
+            "Measured on a sample of texts; what a tokenizer costs is measured, what it costs in quality is not."
+        )
     if asked.task.part is not None:
         unsure.append("`isogloss run` audits again on all rows, and the gate at train stops it before the first step.")
     if model.kind == "encoder":
-        cure = f"isogloss cure {model.name} --by extend --text TEXTS --out DIR: new pieces, which need continued training"
+        cure = (
+            f"isogloss cure {model.name} --by extend --text TEXTS --out DIR: new pieces, which need continued training"
+        )
     else:
         cure = "new pieces for the languages that lack them, and continued training on their text, which isogloss does not do for models that write"
     none = [tag for tag in better if not better[tag]]
     named = [f"{tag}: {', '.join(names)}" for tag, names in list(better.items())[:3] if names]
     named += [f"no model of the catalogue that does {asked.task.name} has {_few(none)} on its list"] if none else []
-    more = [Other("give it what it lacks", cure), Other("another model", "; ".join(named) or "none is needed by its list of languages")]
+    more = [
+        Other("give it what it lacks", cure),
+        Other("another model", "; ".join(named) or "none is needed by its list of languages"),
+    ]
     return Tokens(judged, on, better, Advice(question, choice, tuple(evidence), " ".join(unsure), tuple(more)))
 
 
