@@ -80,6 +80,7 @@ def cards() -> Mapping[str, Card]:
 
 
 _CARDS = re.compile(r"(?:(\d+)\s*x\s*)?(\d+(?:\.\d+)?)\s*GI?B(?:\s+([a-z0-9][a-z0-9 .-]*))?", re.I)
+_TURNED = re.compile(r"(?:(\d+)\s*x\s*)?([a-z][a-z0-9 .-]*?)\s+(\d+(?:\.\d+)?)\s*GI?B", re.I)
 _NAMED = re.compile(r"(?:(\d+)\s*x\s*)?([a-z][a-z0-9 .-]*?)", re.I)
 _CPU = re.compile(r"(cpu|laptop)(.*)", re.I)
 
@@ -95,9 +96,12 @@ def parse(words: str) -> Setup:
         return _cpu(text, found[1].lower(), found[2])
     if found := _CARDS.fullmatch(text):
         n, size = int(found[1] or 1), float(found[2]) * GB
-        return _of_cards(text, n, size, _named(found[3], text) if found[3] else None)
-    if (found := _NAMED.fullmatch(text)) and _like(found[2]) in cards():
-        card = cards()[_like(found[2])]
+        return _of_cards(text, n, size, _named(found[3], text, size) if found[3] else None)
+    if found := _TURNED.fullmatch(text):  # the name before the size
+        size = float(found[3]) * GB
+        return _of_cards(text, int(found[1] or 1), size, _named(found[2], text, size))
+    if (found := _NAMED.fullmatch(text)) and any(f"{card}-".startswith(f"{_like(found[2])}-") for card in cards()):
+        card = _named(found[2], text)
         return _of_cards(text, int(found[1] or 1), card.n_bytes, card)
     known = ", ".join(cards())
     raise InputError(
@@ -109,12 +113,14 @@ def _like(name: str) -> str:
     return re.sub(r"[ _.]+", "-", name.strip().casefold()).removeprefix("nvidia-").replace("rtx3", "rtx-3")
 
 
-def _named(name: str, text: str) -> Card:
+def _named(name: str, text: str, n_bytes: float | None = None) -> Card:
+    """The card that a name means, of those of like names the one of that size, or the smallest."""
     key = _like(name)
-    close = [card for card in cards() if card.startswith(key) or key.startswith(card)]
+    close = [card for card in cards() if card == key or card.startswith(f"{key}-") or key.startswith(f"{card}-")]
     if not close:
         raise InputError(f"'{text}': there is no card '{name.strip()}' in the table{nearest(key, cards())}")
-    return cards()[min(close, key=len)]
+    size = 0.0 if n_bytes is None else n_bytes
+    return min((cards()[card] for card in close), key=lambda card: abs(card.n_bytes - size))
 
 
 def _cpu(text: str, word: str, rest: str) -> Setup:

@@ -268,7 +268,8 @@ def _others(asked: Need, best: Weighed | None, weighed: Sequence[Weighed]) -> li
     """Other models that a person should know of, each with a sentence; each once, by the first reason that names it."""
     kinds = asked.task.models
     rest = [each for each in weighed if each is not best and each.model.kind in kinds]
-    named = [*_made_for(asked, rest)]
+    own = list(_made_for(asked, rest))
+    named = [item for item in own if not item[0].against and best is not None and len(item[0].lacks) <= len(best.lacks)]
     if best is not None:
         able = [each for each in rest if not each.against and not each.unsure and len(each.lacks) <= len(best.lacks)]
         if asked.task.name == "generate":
@@ -276,6 +277,7 @@ def _others(asked: Need, best: Weighed | None, weighed: Sequence[Weighed]) -> li
         named += [*_larger(best, able), *_smaller(best, able)]
         regional = [each for each in able if each.group == "region"][:1]
         named += [(each, f"made for its languages, and {_reads(asked, each)}. {each.model.note}") for each in regional]
+        named += own
         named += [*_blocked(asked, best, rest)]
         if asked.task.name == "generate":
             named += [*_talking(asked, rest)]
@@ -291,6 +293,7 @@ def _others(asked: Need, best: Weighed | None, weighed: Sequence[Weighed]) -> li
             for each in close[: max(0, more)]
         ]
     else:
+        named += own
         near = sorted(
             (each for each in rest if each.model.arch is not None),
             key=lambda each: (len(each.lacks), len(each.against), each.size),

@@ -13,7 +13,7 @@ from isogloss.core import recipe as recipes
 from isogloss.core.recipe import Recipe
 from isogloss.stages.examples import visible
 from isogloss.stages.planning.choose import Weighed
-from isogloss.stages.planning.evaluation import Evaluation
+from isogloss.stages.planning.evaluation import gates_of
 from isogloss.stages.planning.fit import BATCH, Way, epochs
 from isogloss.stages.planning.labels import Labels
 from isogloss.stages.planning.need import PLACEHOLDER, Need
@@ -29,7 +29,7 @@ ADAPTERS = 10.0
 
 
 def value(
-    asked: Need, today: Need, model: Weighed | None, sources: Sources, labels: Labels, scored: Evaluation, out: Path
+    asked: Need, today: Need, model: Weighed | None, sources: Sources, labels: Labels, out: Path
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The recipe as plain values, and why each key that the plan set has its value. `today` is what is trained now."""
     given: dict[str, Any] = {key: _copy(item) for key, item in asked.given.items()}
@@ -65,8 +65,10 @@ def value(
         made["budget"] = spend
     if given.get("gate") and asked.task.part is not None:
         made["gate"] = given["gate"]
-    elif scored.gates:
-        gates = [dict(gate) for gate in scored.gates]
+    elif proposed := gates_of(
+        today, labels
+    ):  # where the task itself is not trained here, what runs has gates all the same
+        gates = [dict(gate) for gate in proposed]
         if model is None:  # n-grams read without a tokenizer, and are the floor themselves
             gates = [
                 {key: item for key, item in gate.items() if key != "beats"} for gate in gates if gate["at"] != "train"

@@ -64,7 +64,7 @@ def evaluation(asked: Need, labels: Labels) -> Evaluation:
     n_for = sizes.rows_for(asked.width, metric=task.score)
     alone = {tag: name for tag in asked.langs if (name := _alone(asked, tag))}
     consistency = _consistency(asked)
-    gates = _gates(asked, labels)
+    gates = gates_of(asked, labels)
     baselines = _baselines(asked)
     thin = [each for each in labels.langs if each.total("test") < LEAST_TEST]
     proxies = tuple(proxy for each in thin for proxy in _proxies(asked, each, labels))
@@ -160,7 +160,7 @@ def _consistency(asked: Need) -> str:
     )
 
 
-def _gates(asked: Need, labels: Labels) -> tuple[Mapping[str, Any], ...]:
+def gates_of(asked: Need, labels: Labels) -> tuple[Mapping[str, Any], ...]:
     """Gates that a model can pass: the tokenizer first; then the floor beaten in every language, with rows enough to tell.
 
     What score is enough is the users' to say, and no curve's.

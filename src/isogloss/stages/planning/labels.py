@@ -246,6 +246,11 @@ def _advice(
             f"{USUAL} is its middle"
         )
     evidence.append(f"test rows are for a 95 % interval of ± {100 * asked.width:g} points in every language (--width)")
+    widest = max(each.half_width for each in made)
+    if widest > asked.width * 1.02:
+        evidence.append(
+            f"the limit of labels does not reach that: ± {100 * widest:.0f} points where there are fewest test rows"
+        )
     evidence.append(
         f"have {AGREE} {unit} of each language labelled by two people first: how far they agree is the ceiling of any score, "
         "and where they do not, the guidelines are wrong in that language"

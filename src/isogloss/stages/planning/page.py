@@ -223,7 +223,10 @@ def _scored(made: Plan) -> Iterator[str]:
             yield f"- at {gate['at']}: `{asks}`"
         yield ""
     else:
-        yield "No gate is written for it: isogloss cannot ask what it does not compute. By hand: the worst language's lower end above what users accept."
+        yield (
+            "No gate is written for it: isogloss cannot ask what it does not compute, and those of the recipe are for what runs. "
+            "By hand: the worst language's lower end above what users accept."
+        )
         yield ""
     if scored.proxies:
         yield "Languages without test rows: what may stand for a score, and how little it is worth."

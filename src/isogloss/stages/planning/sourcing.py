@@ -204,7 +204,10 @@ def _outside(asked: Need, gains: Mapping[str, Mapping[str, Candidate]]) -> list[
 
 
 def _other(each: Candidate, rankings: Sequence[Ranking]) -> Other:
-    return Other(_named(each.source), f"{points(each)} over {_over(rankings[0].target)}, where its labelled rows are there already")
+    return Other(
+        _named(each.source),
+        f"{points(each)} over {_over(rankings[0].target)}, where its labelled rows are there already",
+    )
 
 
 def _over(target: str) -> str:
