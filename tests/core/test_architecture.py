@@ -108,5 +108,5 @@ def test_a_damaged_config_is_one_sentence(tmp_path: Path, text: str, said: str) 
 
 
 def test_no_config_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="there is no .*config.json"):
+    with pytest.raises(MissingError, match=r"there is no .*config\.json"):
         architecture.read(tmp_path)

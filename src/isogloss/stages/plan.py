@@ -22,6 +22,7 @@ from isogloss.stages.planning.choose import Choice, Weighed
 from isogloss.stages.planning.cost import Cost, Job
 from isogloss.stages.planning.evaluation import Evaluation, evaluation
 from isogloss.stages.planning.fit import Way, hours
+from isogloss.stages.planning.forecast import tokenizer_kind
 from isogloss.stages.planning.labels import Labels, labels
 from isogloss.stages.planning.need import NIGHT, Need, need
 from isogloss.stages.planning.sourcing import Sources, sourcing
@@ -181,7 +182,8 @@ def answer(asked: Need, runs: Path = Path("runs"), command: str = "isogloss plan
         best = _again(asked, best, job)
         choice = replace(choice, best=best)
         ways = _ways(asked, best, job)
-    told = tokens(asked, best.model if best else None, best.judged if best else {}, best.on if best else "")
+    kind = tokenizer_kind(best.folder) if best and best.folder else ""
+    told = tokens(asked, best.model if best else None, best.judged if best else {}, best.on if best else "", kind)
     scored = evaluation(asked, bought)
     today, instead = best, None
     if asked.task.part is None:

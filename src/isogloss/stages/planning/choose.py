@@ -15,6 +15,7 @@ from typing import Literal
 from isogloss.core import catalogue, estimate
 from isogloss.core.catalogue import Model
 from isogloss.core.errors import InputError
+from isogloss.core.lang import facts
 from isogloss.core.tax import Judged
 from isogloss.stages.planning import fit, tokens
 from isogloss.stages.planning.cost import Job
@@ -73,7 +74,9 @@ class Choice:
 def weigh(asked: Need, model: Model, job: Job, *, own: bool = False) -> Weighed:
     """Weigh one model; `own`: the user named it, so that only what is impossible speaks against it."""
     where = fit.folder(model.name, asked.recipe.locate if asked.recipe else Path)
-    judged, on = tokens.audit(asked, where) if where is not None and model.kind in asked.task.models else ({}, "")
+    judged, on = (
+        tokens.audit(asked, where, own=own) if where is not None and model.kind in asked.task.models else ({}, "")
+    )
     lacks = tuple(sorted({*model.lacks(asked.langs), *tokens.lacking(judged)}, key=asked.langs.index))
     if model.languages is None and judged:  # nobody published a list, so the audit alone speaks
         lacks = tuple(tokens.lacking(judged))
@@ -113,9 +116,17 @@ def weigh(asked: Need, model: Model, job: Job, *, own: bool = False) -> Weighed:
     group: Group = "general"
     if model.domain and model.domain == asked.domain:
         group = "domain"
-    elif model.languages is not None and len(model.languages) <= REGIONAL and not model.head:
+    elif _regional(model, asked.langs):
         group = "region"
     return Weighed(model, group, lacks, tuple(against), way, passed, answer, where, seen, judged, on)
+
+
+def _regional(model: Model, langs: Sequence[str]) -> bool:
+    """Whether it was made for languages like these. English and French stand on every region's list, and make it no one's."""
+    if model.languages is None or model.head or len(model.languages) > REGIONAL:
+        return False
+    local = [tag for tag in langs if tag in model.languages and facts(tag).resource != "5"]
+    return bool(local) or model.languages == frozenset(langs)
 
 
 def train(

@@ -255,6 +255,7 @@ def of_recipe(path: str | Path) -> tuple[dict[str, Any], Recipe, Task, bool]:
         whole.pop("gate", None)
         if isinstance(whole.get("evaluate"), dict):
             whole["evaluate"] = {key: value for key, value in whole["evaluate"].items() if key != "metrics"}
+    whole.setdefault("task", kind.part or "classify")
     whole.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._") or "plan")
     whole.setdefault("model", "ngram" if whole["task"] == "classify" else "isogloss/mini")
     has_data = isinstance(given.get("data"), dict) and "raw" in given["data"]

@@ -134,7 +134,10 @@ def task(name: str) -> Task:
     key = name.strip().casefold().replace("_", "-")
     key = WORDS.get(key, key)
     if key not in TASKS:
-        raise InputError(f"'{name}' is no task that can be planned{nearest(key, [*TASKS, *WORDS])}")
+        close = nearest(key, [*TASKS, *WORDS])
+        raise InputError(
+            f"'{name}' is no task that can be planned{close if 'did you mean' in close else nearest(key, TASKS)}"
+        )
     return TASKS[key]
 
 

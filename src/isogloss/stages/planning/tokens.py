@@ -41,10 +41,11 @@ class Tokens:
         }  # fmt: skip
 
 
-def audit(asked: Need, folder: Path) -> tuple[dict[str, Judged], str]:
+def audit(asked: Need, folder: Path, *, own: bool = False) -> tuple[dict[str, Judged], str]:
     """What each language needs of the tokenizer in a folder, on the user's texts or the bundled ones; and on which.
 
-    Nothing where the folder has no tokenizer that can be read without torch.
+    Nothing where the folder has no tokenizer that can be read without torch. Raises InputError where the user named the
+    folder (`own`) and its tokenizer is damaged.
     """
     from isogloss.core import token_files
     from isogloss.stages.audit import verdicts
@@ -53,6 +54,8 @@ def audit(asked: Need, folder: Path) -> tuple[dict[str, Judged], str]:
     try:
         own = token_files.read(folder, str(folder))
     except IsoglossError:
+        if own and (folder / "tokenizer.json").is_file():
+            raise
         return {}, ""
     texts = {
         tag: some
@@ -94,8 +97,8 @@ def serving(tag: str, kinds: Sequence[str] = ("encoder",), most: int = 3) -> lis
     return [model.name for model in known[:most]]
 
 
-def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: str) -> Tokens:
-    """What is to be done about the tokenizer of the model that was chosen."""
+def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: str, kind: str = "") -> Tokens:
+    """What is to be done about the tokenizer of the model that was chosen; `kind` of it where its file tells."""
     question = "Can the tokenizer carry the languages"
     if model is None:
         return Tokens({}, "", {}, Advice(
@@ -104,7 +107,7 @@ def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: s
         ))  # fmt: skip
     needy = {tag: each for tag, each in judged.items() if each.needs}
     unseen = [tag for tag in asked.langs if tag not in judged]
-    off_list = [tag for tag in asked.langs if model.covers(tag) != "yes"]
+    off_list = [tag for tag in asked.langs if model.covers(tag) in ("no", "other script")]
     better = {
         tag: [name for name in serving(tag, asked.task.models) if name != model.name] for tag in (*needy, *off_list)
     }
@@ -116,12 +119,13 @@ def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: s
             f"{facts(tag).name} ({tag}) is {each.verdict}: {'; '.join(each.reasons)}"
             for tag, each in list(needy.items())[:8]
         ]
-    kind = model.tokenizer_kind
+    kind = kind or model.tokenizer_kind
     how = {"unigram": "pieces by likelihood (SentencePiece)", "bpe": "pieces by merges", "wordpiece": "WordPiece"}.get(
         kind, "of a kind nobody told"
     )
     fallback = "what they lack is read as bytes, so nothing is unknown, but such text is long" if model.by_bytes else (
-        "what they lack becomes unknown: a script that it has not seen is unreadable" if kind else "what becomes of other text is not known"
+        "what they lack becomes unknown: a script that it has not seen is unreadable" if model.tokenizer
+        else "what becomes of text that they lack is measured, not known beforehand"
     )  # fmt: skip
     evidence.append(f"{how}; {fallback}")
     if model.languages is not None:
@@ -143,7 +147,12 @@ def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: s
     elif judged:
         choice = "yes, for those that there was text of" if unseen else "yes"
     else:
-        choice = "likely, by its list of languages" if not off_list else f"not likely for {', '.join(off_list[:6])}"
+        if model.languages is None:
+            choice = "not known: nobody published which languages it has read"
+        elif off_list:
+            choice = f"not likely for {_few(off_list)}"
+        else:
+            choice = "likely, by its list of languages"
         choice += f"; audit it before the first step: {command}"
     unsure = []
     if unseen and judged:
