@@ -118,21 +118,21 @@ def _run(command: list[str], at: Path) -> float:
     """Run isogloss as a process; returns the most memory it held, bytes. Raises InputError with its last words."""
     source = str(Path(__file__).parents[3])
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))}
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "isogloss", *command], cwd=at, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        out = child.stdout.read() if child.stdout else b""
-        if hasattr(os, "wait4"):
-            _, status, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-            peak = float(usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
-        else:
-            child.wait()
-            peak = 0.0
-    except BaseException:
-        child.kill()
-        raise
+    ) as child:
+        try:
+            out = child.stdout.read() if child.stdout else b""
+            if hasattr(os, "wait4"):
+                _, status, usage = os.wait4(child.pid, 0)
+                child.returncode = os.waitstatus_to_exitcode(status)
+                peak = float(usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+            else:
+                child.wait()
+                peak = 0.0
+        except BaseException:
+            child.kill()
+            raise
     if child.returncode:
         said = out.decode("utf-8", "replace").strip().splitlines()
         raise InputError(f"the probe ended: {said[-1] if said else f'exit code {child.returncode}'}")
