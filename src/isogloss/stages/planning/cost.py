@@ -18,11 +18,9 @@ from isogloss.core.machines import Setup
 # Steps that are drawn to find the median one.
 DRAWN = 200
 # Tokens of a batch when rows are answered (nn/answer.py).
-READ_TOKENS = 4096
+READ_TOKENS = 2048
 # Bytes of a piece of a tokenizer in memory, by its kind (docs/log.md).
 PIECE_BYTES = {"unigram": 1200, "bpe": 600, "wordpiece": 300, "": 600}
-# The loop reads a tokenizer twice: to encode before weights are read, and with the model.
-TOKENIZERS = 2
 # Bytes of the library that puts adapters in.
 PEFT = 70e6
 # Bytes a second at which checkpoints are written, and seconds to start and to read a model: assumed.
@@ -235,7 +233,10 @@ def _memory(arch: Architecture, method: Method, job: Job, setup: Setup, shards: 
     spare = estimate.hole(arch, method, job.n_labels, setup.room)
     if setup.accelerator:
         return replace(found, activations=max(found.activations, reading))
-    more = TOKENIZERS * arch.vocab * PIECE_BYTES[job.tokenizer] + (PEFT if method.rank else 0.0)
+    more = PEFT if method.rank else 0.0
+    # the tokenizer is put away while training, and beside the weights before and after it
+    beside = arch.vocab * PIECE_BYTES[job.tokenizer] - found.gradients - found.optimizer - found.activations
+    more += max(0.0, beside)
     return replace(found, activations=found.activations + max(0.0, reading - spare), other=found.other + more)
 
 
