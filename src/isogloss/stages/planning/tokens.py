@@ -52,7 +52,7 @@ def audit(asked: Need, folder: Path, *, own: bool = False) -> tuple[dict[str, Ju
     from isogloss.stages.auditing import sample
 
     try:
-        own = token_files.read(folder, str(folder))
+        tokenizer = token_files.read(folder, str(folder))
     except IsoglossError:
         if own and (folder / "tokenizer.json").is_file():
             raise
@@ -75,7 +75,7 @@ def audit(asked: Need, folder: Path, *, own: bool = False) -> tuple[dict[str, Ju
             REFERENCE,
             "the bundled sample of clinic messages",
         )
-    judged = verdicts(own, found.rows, base)
+    judged = verdicts(tokenizer, found.rows, base)
     return {tag: judged[tag] for tag in asked.langs if tag in judged}, on
 
 
