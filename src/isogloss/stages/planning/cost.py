@@ -21,6 +21,9 @@ DRAWN = 200
 READ_TOKENS = 2048
 # Bytes of a piece of a tokenizer in memory, by its kind (docs/log.md).
 PIECE_BYTES = {"unigram": 1200, "bpe": 600, "wordpiece": 300, "": 600}
+# Bytes that `train` holds beside what a process holds that only trains: the audit's libraries and evaluation's, encoded
+# rows, kernels of other shapes (docs/log.md).
+BESIDE = 160e6
 # Bytes of the library that puts adapters in.
 PEFT = 70e6
 # Bytes a second at which checkpoints are written, and seconds to start and to read a model: assumed.
@@ -233,7 +236,7 @@ def _memory(arch: Architecture, method: Method, job: Job, setup: Setup, shards: 
     spare = estimate.hole(arch, method, job.n_labels, setup.room)
     if setup.accelerator:
         return replace(found, activations=max(found.activations, reading))
-    more = PEFT if method.rank else 0.0
+    more = BESIDE + (PEFT if method.rank else 0.0)
     # the tokenizer is put away while training, and beside the weights before and after it
     beside = arch.vocab * PIECE_BYTES[job.tokenizer] - found.gradients - found.optimizer - found.activations
     more += max(0.0, beside)
