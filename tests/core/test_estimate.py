@@ -123,3 +123,29 @@ def test_rates_are_found_again_from_what_they_explain() -> None:
     off = [fitted.step(each) / own for i, (each, own) in enumerate(zip(done, seconds, strict=True)) if i != 5]
     assert max(max(off), 1 / min(off)) < 1.1
     assert all(value >= 0 for value in fitted.seconds.values())
+
+
+def test_a_head_that_reads_the_first_token_spares_the_last_block() -> None:
+    keys = {"vocab_size": 900, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 256,
+            "max_position_embeddings": 130, "type_vocab_size": 1, "num_hidden_layers": 3}  # fmt: skip
+    arch, work = of({"model_type": "xlm-roberta", **keys}), Work(8, 100)
+    found = estimate.operations(arch, Method("full"), work)
+    whole = estimate.operations(arch, Method("full"), replace(work, n_labels=0))  # vectors: every token is read
+    # of the last block keys and values are computed of every token, and all else of one
+    per_token = {
+        "query": 64 * 64,
+        "key": 64 * 64,
+        "value": 64 * 64,
+        "output": 64 * 64,
+        "up": 64 * 256,
+        "down": 256 * 64,
+    }
+    spared = sum(n for name, n in per_token.items() if name not in ("key", "value")) * 8 * 99
+    attention = 2 * 2 * 64 * 8 * 99 * 100
+    assert whole.flops - found.flops == pytest.approx(3 * 2 * spared + (1 + 2) * attention, rel=1e-6)
+    assert estimate.states(arch, Method("full"), work) < estimate.states(
+        arch, Method("full"), replace(work, n_labels=0)
+    )
+    frozen = estimate.operations(arch, Method("freeze", 3, True), work)  # nothing of the blocks learns: the same ahead
+    assert frozen.flops < found.flops
+    assert estimate.operations(arch, Method("freeze", 3, True), replace(work, n_labels=0)).flops > frozen.flops

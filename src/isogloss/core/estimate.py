@@ -37,6 +37,8 @@ HELD: Mapping[str, float] = {"fp32": 4, "bf16": 2, "nf4": (4 + 8 / 64 + 32 / (64
 BESIDE = 0.8
 # How much more often scores of relative places are gathered and added than others: fitted, too.
 RELATIVE = 1.7
+# Classifiers whose last block answers for the first token alone (nn/first.py).
+FIRST = ("bert", "roberta", "camembert", "xlm-roberta", "electra")
 # A bottleneck adapter is as wide as the states over this (Pfeiffer et al. 2021).
 REDUCTION = 16
 
@@ -291,15 +293,56 @@ def states(arch: Architecture, method: Method, work: Work) -> float:
     tokens = work.part_rows * work.tokens
     total, largest = 0.0, 0.0
     for stack, frozen in _frozen(arch, method):
-        each = sum(block_bytes(arch, stack, work.tokens, method))
+        own, between = block_bytes(arch, stack, work.tokens, method)
         learning = stack.layers - frozen
-        largest = max(largest, each)
-        total += learning * (arch.width * number if method.checkpointing else each)
-    total += largest if method.checkpointing or not total else 0.0  # one block is computed anew, or leaves no trace
+        largest = max(largest, own + between)
+        if method.checkpointing:
+            total += learning * arch.width * number
+        else:
+            learn, _ = _blocks(arch, stack, method, work, frozen)
+            total += learn.states * own + learn.pairs * between
+    # one block is computed anew; or it is at work above what the others keep, and leaves no trace
+    total = total + largest if method.checkpointing else max(total, largest)
     total += 3 * arch.width * wide
     if not work.n_labels and arch.kind != "encoder":
         total += arch.vocab * (number + 2 * wide)  # logits, in single precision for the loss, and their gradient
     return total * tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Short:
+    """Work in whole blocks: products, attention with dropout, states that are kept."""
+
+    products: float = 1.0
+    pairs: float = 1.0
+    states: float = 1.0
+
+
+def _last(arch: Architecture, stack: Stack, method: Method, work: Work) -> _Short:
+    """What the last block does of a whole one. Where the head reads the first token: keys and values of every token, and
+    all else of one."""
+    if arch.model_type not in FIRST or not work.n_labels or stack is not arch.stacks[-1]:
+        return _Short()
+    matrices = sum(linear.n_in * linear.n_out for linear in stack.linears)
+    whole = sum(linear.n_in * linear.n_out for linear in stack.linears if linear.name in ("key", "value"))
+    number = PRECISIONS[method.precision][3]
+    own, _ = block_bytes(arch, stack, work.tokens, method)
+    entering = (2 if method.precision == "autocast" else 1) * arch.width
+    kept = (entering + 2 * arch.kv_heads * arch.head_width) * number
+    one = 1 / work.tokens
+    return _Short((whole + (matrices - whole) * one) / matrices, one, min(1.0, kept / own + one))
+
+
+def _blocks(arch: Architecture, stack: Stack, method: Method, work: Work, frozen: int) -> tuple[_Short, _Short]:
+    """The work of how many whole blocks those do that learn, and those that are frozen; the last one may do less."""
+    short = _last(arch, stack, method, work)
+
+    def of(n: int, last: bool) -> _Short:
+        less = 1 if last and n else 0
+        return _Short(*(n - less * (1 - each) for each in (short.products, short.pairs, short.states)))
+
+    learning = stack.layers - frozen
+    return of(learning, True), of(frozen, not learning)
 
 
 def block_bytes(arch: Architecture, stack: Stack, tokens: int, method: Method) -> tuple[float, float]:
@@ -393,36 +436,37 @@ def operations(arch: Architecture, method: Method, work: Work) -> Operations:
         ahead = 2 * matrices * tokens
         between_ahead = 2 * pairs * tokens
         again = 2 if method.checkpointing else 1
-        done = 0.0 if method.cached else frozen * between_ahead
-        done += (
-            learning * between_ahead * (again + (2 if eager else 2.5))
-        )  # a kernel computes scores anew on its way back
+        learn, still = _blocks(arch, stack, method, work, frozen)
+        done = 0.0 if method.cached else still.pairs * between_ahead
+        # a kernel computes scores anew on its way back
+        done += learn.pairs * between_ahead * (again + (2 if eager else 2.5))
         if eager:
             flops += done
         else:
             fused += done
         if not method.cached:
-            flops += frozen * ahead
-            moved += frozen * own * tokens / 3
-            scores += frozen * between * tokens / 3 * (RELATIVE if arch.relative else 1)
+            flops += still.products * ahead
+            moved += still.states * own * tokens / 3
+            scores += still.pairs * between * tokens / 3 * (RELATIVE if arch.relative else 1)
             passes += frozen * work.parts
         back = 2 * matrices * tokens * (1 if method.small else 2)
         added = 3 * 2 * _added(arch, stack, method) * tokens
-        flops += learning * (ahead * again + back + added)
+        flops += learn.products * (ahead * again + back + added)
         if first and learning and not free and not method.small:
             # nothing below learns: what enters the lowest block that does needs no gradient
-            entering = [linear for linear in stack.linears if linear.name in ("query", "key", "value", "qkv")]
+            names = ("key", "value") if learn.pairs < 1 else ("query", "key", "value", "qkv")
+            entering = [linear for linear in stack.linears if linear.name in names]
             flops -= 2 * sum(linear.n_in * linear.n_out for linear in entering) * tokens
         first = first and not learning
         more = 4 / 3 if method.checkpointing else 1
-        moved += learning * own * tokens * more
-        scores += learning * between * tokens * more * (RELATIVE if arch.relative else 1)
+        moved += learn.states * own * tokens * more
+        scores += learn.pairs * between * tokens * more * (RELATIVE if arch.relative else 1)
         if arch.dropout:
-            draws += learning * 2 * arch.width * stack.attentions * tokens * again
+            draws += learn.pairs * 2 * arch.width * stack.attentions * tokens * again
         if arch.attention_dropout:
-            draws += learning * arch.heads * work.tokens * stack.attentions * tokens * again
+            draws += learn.pairs * arch.heads * work.tokens * stack.attentions * tokens * again
         if method.rank:  # what adapters give is scaled, added, and led back
-            moved += learning * BESIDE * number * sum(linear.n_out for linear in stack.linears) * tokens
+            moved += learn.products * BESIDE * number * sum(linear.n_out for linear in stack.linears) * tokens
         passes += learning * work.parts * (3 + (2 if method.small else 0) + (1 if method.checkpointing else 0))
     if not work.n_labels and arch.kind != "encoder":
         flops += 3 * 2 * arch.vocab * arch.width * tokens

@@ -47,7 +47,7 @@ SHAPES: tuple[tuple[dict[str, Any], int, int], ...] = (
     (_modern(256, 2, 1000, 512), 8, 131),
     (_modern(128, 2, 1000, 256), 4, 250),  # attention in one kernel
     (_modern(512, 1, 1000, 2048), 16, 61),  # products
-    (_roberta(768, 1, 1000, 12), 8, 61),
+    (_roberta(768, 2, 1000, 12), 8, 61),
     (_roberta(128, 6, 1000, 4), 16, 59),  # states, with dropout
     (_roberta(128, 4, 1000, 2), 32, 17),
     (_roberta(128, 2, 1000, 8), 4, 190),  # attention that is written out
@@ -132,6 +132,7 @@ def _trainee(config: dict[str, Any], task: Bound, world: Any) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    from isogloss.nn import first
     from isogloss.nn.model import TextModel
     from isogloss.nn.trainee import Manner, Trainee
 
@@ -146,8 +147,10 @@ def _trainee(config: dict[str, Any], task: Bound, world: Any) -> Any:
             p.uniform_(-0.02, 0.02)
         for buffer in net.buffers():
             buffer.uniform_(0.1, 1.0) if buffer.is_floating_point() else buffer.zero_()
+    family = parts.load("families", "encoder").module
     model = TextModel(net, SimpleNamespace(pad_token_id=1), [str(i) for i in range(N_LABELS)], 512, {})
+    first.only(family.blocks(model)[-1], config["model_type"])  # as the loop's classifiers are
     return Trainee(
-        model, task, parts.load("families", "encoder").module, {name: 1.0 for name, _ in model.named_parameters()},
+        model, task, family, {name: 1.0 for name, _ in model.named_parameters()},
         [], world, langs=["und"], seed=0, manner=Manner(),
     )  # fmt: skip
