@@ -316,12 +316,12 @@ def test_own_few_shot_runs_replace_the_curves(cli: Cli, tmp_path: Path) -> None:
 
 def test_labels_follow_the_budget_and_the_money(cli: Cli) -> None:
     ask = ("--task", "classify", "--langs", "eng,swh,tir", "--machine", "1x24GB", "--out", "-")
-    for limit in (0, 90, 777):
-        plan = planned(cli, *ask, "--budget", f"{limit} labels")
-        assert plan["labels"]["to_buy"] == limit
+    plan = planned(cli, *ask, "--budget", "777 labels")
+    assert plan["labels"]["to_buy"] == 777
     plan = planned(cli, *ask, "--budget", "100 EUR", "--price", "0.25 EUR/label", "--price", "2 EUR/h")
     assert plan["labels"]["to_buy"] == 400
     zero = planned(cli, *ask, "--budget", "0 labels")
+    assert zero["labels"]["to_buy"] == 0
     assert zero["evaluation"]["proxies"]  # languages without test rows have proxies, each with how far off it is
     assert all(each["off"] for each in zero["evaluation"]["proxies"])
     assert {each["tag"] for each in zero["evaluation"]["proxies"]} == {"eng_Latn", "swh_Latn", "tir_Ethi"}

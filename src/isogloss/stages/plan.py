@@ -53,6 +53,7 @@ class Plan:
     command: str
     folder: Path | None
     text: str
+    made: str
     probe: Mapping[str, Any] | None = None
 
     @property
@@ -83,7 +84,7 @@ class Plan:
         return {
             "format": FORMAT,
             "name": self.asked.name,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "made": self.made,
             "asked": _question(self),
             "notes": list(self.notes),
             "trains_today": self.asked.task.part is not None,
@@ -195,7 +196,7 @@ def answer(asked: Need, runs: Path = Path("runs"), command: str = "isogloss plan
     method = _method(asked, best, ways, job, bought)
     return Plan(
         asked, sources, choice, told, bought, ways, method, _model(asked, choice), scored, today, instead, tuple(notes),
-        command, None, "",
+        command, None, "", datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
 
 

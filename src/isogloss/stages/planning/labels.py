@@ -268,10 +268,14 @@ def _advice(
     if curve is None:
         unsure = f"How much labels help {asked.task.name} in these languages is not known here at all. Measure it: `isogloss few-shot`."
     else:
-        off = "; ".join(f"{value:.0%} off at {n} labels" for n, value in curve.off.items())
+        off = "; ".join(f"{value:.0%} of the first error at {n} labels" for n, value in curve.off.items())
         unsure = (
             "A language's error at first is not known until it is measured, and the curve's exponent differs from language to language"
-            + (f"; held out by language, the error was {off}" if off else "")
+            + (
+                f"; for languages that were left out the error was off by up to {off}, in nine of ten of them"
+                if off
+                else ""
+            )
             + (
                 ". These are your own runs'."
                 if own
