@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from isogloss.core import sources
 from isogloss.core.lang import UNKNOWN, facts
@@ -17,6 +18,8 @@ from isogloss.stages.planning.need import Need
 ROWS, MOST, EVERY, THREE, COMPARED = 50, 3, 12, 3, 60
 # In more languages than these, only they are compared with each other.
 MANY = 25
+# Languages whose sources are shown with reasons.
+SHOWN = 6
 # A further source must serve so many more of the languages.
 ADDS = 0.1
 
@@ -51,7 +54,8 @@ def sourcing(asked: Need) -> Sources:
             for tag, texts in asked.data.texts.items()
             if tag != "und"
         }
-    rankings = sources.rank(langs, pool, task=asked.task.sources, family="encoder", texts=profiles)
+    ask = partial(sources.rank, task=asked.task.sources, family="encoder", texts=profiles)
+    rankings = ask(langs, pool, reasons=len(langs) <= MANY)
     gains = {
         each.target: {one.source: one for one in each.candidates} for each in rankings
     }  # the target itself is not among its candidates
@@ -59,6 +63,10 @@ def sourcing(asked: Need) -> Sources:
     within = labelled or langs
     taken = list(asked.train_langs) if asked.train_langs else _cover(within, langs, gains, rankings[0].fitted)
     taken.sort(key=_means, reverse=True)
+    if len(langs) > MANY:  # reasons for those that are shown
+        shown = [tag for tag in langs if tag not in taken][:SHOWN]
+        for each in ask(shown, [*taken, sources.ENGLISH]):
+            gains[each.target] |= {one.source: one for one in each.candidates}
     return Sources(tuple(taken), tuple(rankings), _advice(asked, taken, within, labelled, rankings, gains))
 
 
@@ -146,7 +154,7 @@ def _advice(
             f"for {served} one of these cannot be told from its best source in the project; "
             "among as good ones those with most speakers and data were taken, since people must label them"
         )
-    for tag in others[:6]:
+    for tag in others[:SHOWN]:
         best = max(
             (gains[tag][source] for source in taken if source in gains[tag]), key=lambda one: one.expected, default=None
         )
@@ -154,8 +162,8 @@ def _advice(
             evidence.append(f"for {_named(tag)}, English, over which the others are counted; {_why(best)}")
         elif best is not None:
             evidence.append(f"for {_named(tag)}, {best.source}: {points(best)} over {_over(tag)}; {_why(best)}")
-    if len(others) > 6:
-        evidence.append(f"and {len(others) - 6} more; plan.json has them all")
+    if len(others) > SHOWN:
+        evidence.append(f"and {len(others) - SHOWN} more; plan.json has them all")
     first = rankings[0]
     evidence.append(
         "points of the task's score by a ranking that was fitted on transfer results of others "
