@@ -21,7 +21,7 @@ from isogloss.stages.planning.advice import Advice, Other
 from isogloss.stages.planning.choose import Choice, Weighed
 from isogloss.stages.planning.cost import Cost, Job
 from isogloss.stages.planning.evaluation import Evaluation, evaluation
-from isogloss.stages.planning.fit import Way, hours
+from isogloss.stages.planning.fit import Way, hours, priced
 from isogloss.stages.planning.forecast import tokenizer_kind
 from isogloss.stages.planning.labels import Labels, labels
 from isogloss.stages.planning.need import NIGHT, Need, need
@@ -320,12 +320,13 @@ def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job
     assert cost is not None
     choice = f"{way.method.name}: {cost.memory.total / 1e9:.1f} GB, {hours(cost.seconds)}, {energy(cost.kwh)}"
     if cost.money is not None:
-        choice += f", {cost.money:.2f} {asked.prices.currency}"
+        choice += f", {priced(cost.money)} {asked.prices.currency}"
     choice += f"; {cost.share:.2%} of {cost.n / 1e6:,.0f} million parameters learn"
     if not cost.calibrated:
         choice += " (*uncalibrated*)"
     evidence = [
-        f"the machine: {setup.words}"
+        ("" if setup.words.startswith("this machine") else "the machine: ")
+        + setup.words
         + (f", {setup.n_bytes / 1e9:.1f} GB to use" if setup.n_bytes else ", memory not known")
         + (" on each" if setup.n > 1 else ""),
         f"{cost.n_steps:,} steps of {job.batch} rows ({job.n_rows:,} rows, {best.lengths.how}); {cost.step_seconds:.2g} s a step at the median",

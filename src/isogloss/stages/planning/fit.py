@@ -169,6 +169,15 @@ def hours(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 3 * 3600 else f"{seconds / 3600:.0f} h"
 
 
+def priced(money: float) -> str:
+    """Money in words.
+
+    >>> priced(1.234), priced(0.002)
+    ('1.23', 'under 0.01')
+    """
+    return f"{money:,.2f}" if money >= 0.005 else "under 0.01"
+
+
 def folder(name: str, locate: object) -> Path | None:
     """The folder of a model, where it is on this disk."""
     try:

@@ -10,7 +10,7 @@ from isogloss.core import estimate
 from isogloss.core.lang import facts
 from isogloss.core.sources import ENGLISH, Candidate
 from isogloss.stages.planning.advice import Advice
-from isogloss.stages.planning.fit import hours
+from isogloss.stages.planning.fit import hours, priced
 from isogloss.stages.words import toml
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _method(made: Plan) -> Iterator[str]:
                 continue
             m = cost.memory
             parts = f"{m.weights / 1e9:.1f} + {m.gradients / 1e9:.1f} + {m.optimizer / 1e9:.1f} + {m.activations / 1e9:.1f} + {m.other / 1e9:.1f}"
-            money = "–" if cost.money is None else f"{cost.money:.2f} {cell(made.asked.prices.currency)}"
+            money = "–" if cost.money is None else f"{priced(cost.money)} {cell(made.asked.prices.currency)}"
             rows.append([
                 name, f"{cost.share:.2%}", f"{m.total / 1e9:.1f} ({parts})", "yes" + (f", in {way.parts} parts" if way.parts > 1 else "") +
                 (", blocks computed again" if way.method.checkpointing else ""),

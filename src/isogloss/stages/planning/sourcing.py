@@ -143,9 +143,9 @@ def _advice(
             f"labelled rows are there in {len(labelled)} of {len(asked.langs)} languages, and these were compared"
         )
     else:
-        evidence.append(
-            "nothing is labelled yet, so the project's own languages were compared: rows in them serve twice"
-        )
+        some = any(asked.have(tag, "train") for tag in asked.langs)
+        so_far = f"no language has {ROWS} labelled rows to learn from yet" if some else "nothing is labelled yet"
+        evidence.append(f"{so_far}, so the project's own languages were compared: rows in them serve twice")
     if others and not asked.train_langs:
         served = (
             "each other language" if len(alike) == len(others) else f"{len(alike)} of the other {len(others)} languages"
