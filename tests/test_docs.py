@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from isogloss.core import recipe as recipes
 
@@ -71,6 +72,19 @@ def test_links_between_pages_lead_somewhere() -> None:
         if not (page.parent / link).exists()
     ]
     assert broken == []
+
+
+def test_the_skill_is_what_the_code_says(tmp_path: Path) -> None:
+    tool = [sys.executable, str(ROOT / "tools" / "make_skill.py")]
+    assert subprocess.run([*tool, "--check"], capture_output=True, timeout=60).returncode == 0
+    (tmp_path / "SKILL.md").write_text("old", encoding="utf-8")
+    said = subprocess.run([*tool, "--check", "--out", str(tmp_path / "SKILL.md")], capture_output=True, text=True)
+    assert said.returncode == 1
+    assert "is stale" in said.stderr
+    head = (ROOT / "skills/multilingual-picker/SKILL.md").read_text(encoding="utf-8").split("---\n")[1]
+    value = yaml.safe_load(head)
+    assert value["name"] == "multilingual-picker"
+    assert 0 < len(value["description"]) < 1024
 
 
 @pytest.mark.parametrize(

@@ -551,6 +551,12 @@ def read(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
     Raises RecipeError (exit code 2) with file, line, key and the nearest right name.
     """
     file = Path(path)
+    value, text = parse(file)
+    return build(value, sets=sets, file=file, text=text, folder=file.resolve().parent)
+
+
+def parse(file: Path) -> tuple[dict[str, Any], str]:
+    """What the TOML file says, unchecked, and its text. Raises RecipeError for what is no TOML."""
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -571,7 +577,7 @@ def read(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
         why = "nested too deep" if isinstance(error, RecursionError) else str(error).split(" (at")[0]
         hint = "" if file.suffix == ".toml" else f"; if this is data, draft a recipe for it: isogloss init {file.name}"
         raise RecipeError(f"is not valid TOML: {why}{hint}", file=file, line=line) from None
-    return build(value, sets=sets, file=file, text=text, folder=file.resolve().parent)
+    return value, text
 
 
 def build(

@@ -476,13 +476,14 @@ def rank(
     family: str | None = None,
     texts: Mapping[str, Profile] | None = None,
     past: Past | None = None,
+    reasons: bool = True,
 ) -> list[Ranking]:
     """Rank `candidates` for each target; all are tags. `texts` may have samples of some of the languages, `past` scores
     of sources on other targets, from which the ranking learns.
 
     `family` is the kind of model that is going to be trained: `ngram`, or anything else.
     The order of targets and of candidates plays no part, and neither does which other candidates there are. The
-    target itself is never ranked. Raises DataError where there is no candidate, InputError for what is no task.
+    target itself is never ranked. Without `reasons` there are none, which takes a third of the time. Raises DataError where there is no candidate, InputError for what is no task.
     """
     fitted, note = task_of(task)
     kind = "ngram" if family == "ngram" else "any"
@@ -491,7 +492,7 @@ def rank(
     if not given:
         raise DataError("no candidate was named; name sources, or none at all for the languages of classes 3 to 5")
     said = None if past is None else said_of(past, kind)
-    return [_rank(target, given, named, fitted, note, kind, texts, past, said) for target in targets]
+    return [_rank(target, given, named, fitted, note, kind, texts, past, said, reasons) for target in targets]
 
 
 def said_of(past: Past, kind: str) -> Array:
@@ -511,6 +512,7 @@ def _rank(
     texts: Mapping[str, Profile] | None,
     past: Past | None,
     said: Array | None,
+    explain: bool,
 ) -> Ranking:
     ours = prior()
     notes = [note] if note else []
@@ -563,8 +565,8 @@ def _rank(
     base = min(reference, key=lambda tag: (abs(total[tag]), tag))
     if not english:
         notes.append(f"reasons are over {lang.facts(base).name} ({base}), the source that is nearest to that mean")
-    shares = _shares(rows, found, mix, rows.index(base), set(sampled))
-    seen = _seen(rows, target)
+    shares = _shares(rows, found, mix, rows.index(base), set(sampled)) if explain else [{} for _ in rows]
+    seen = _seen(rows, target) if explain else {}
     made = []
     for tag in others:
         i = rows.index(tag)
@@ -579,7 +581,7 @@ def _rank(
         # A gain levels off, and so does what each heading adds to it.
         worth = (total[tag] - total[base]) / ahead if abs(ahead) > 1e-9 else scale.points
         adds = {name: share * worth for name, share in adds.items()}
-        reasons = _reasons(tag, target, base, adds, seen, texts if use_texts else {}, tag in own)
+        reasons = _reasons(tag, target, base, adds, seen, texts if use_texts else {}, tag in own) if explain else ()
         stages = ["prior", *(["texts"] if tag in sampled else []), *(["scores"] if tag in own else [])]
         made.append(
             Candidate(

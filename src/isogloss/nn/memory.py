@@ -39,6 +39,15 @@ def available() -> int | None:
         return None
 
 
+def resident() -> int | None:
+    """Bytes of main memory that this process holds now; None where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
 def sentence(n_all: int, n_trained: int, parts: Mapping[str, int]) -> str:
     """What is said of a model before its weights are read; `parts` are those of `needed`.
 
@@ -96,15 +105,14 @@ def keep_freed() -> None:
         libc.mallopt(trim, 2**31 - 1)
 
 
-def few_kernels() -> None:
-    """Let oneDNN keep 64 compiled kernels at once instead of 1,024, where the user has not said how many.
+def few_kernels(most: int = 64) -> None:
+    """Let torch and oneDNN keep so many compiled kernels at once instead of 1,024 each, where the user has not said how many.
 
     A kernel is compiled for one shape, and every length of a batch is another: kept, they took up to half a gigabyte in
     the training of a small part of an encoder, and a step was no faster (docs/log.md). Must come before the first step.
     """
-    import os
-
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(name, str(most))
 
 
 def give_back() -> None:

@@ -49,8 +49,8 @@ class Machine:
         )
 
 
-def machine() -> Machine:
-    """Look at this machine."""
+def machine(*, ask_torch: bool = True) -> Machine:
+    """Look at this machine. Without `ask_torch` the system alone says what accelerator there is, in milliseconds."""
     total, free = memory()
     limited, used = container_memory()
     limit = "the machine"
@@ -68,7 +68,7 @@ def machine() -> Machine:
         limit=limit,
         n_bytes_disk=shutil.disk_usage(Path.cwd()).free,
         bf16_cpu=next((flag for flag in BF16_FLAGS if flag in flags), ""),
-        accelerator=accelerator(),
+        accelerator=accelerator() if ask_torch else listed(),
     )
 
 
@@ -198,10 +198,17 @@ def accelerator() -> dict[str, Any] | None:
             found = None
         if found:
             return found
-    listed = _ask(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]).strip()
-    if "," in listed:
-        name, _, size = listed.splitlines()[0].rpartition(",")
-        size = size.strip()
-        n_bytes = int(size) << 20 if size.isdecimal() else None
-        return {"kind": "unused", "name": name.strip(), "n": len(listed.splitlines()), "n_bytes_there": n_bytes}
+    there = listed()
+    if there is not None:
+        return {"kind": "unused", "name": there["name"], "n": there["n"], "n_bytes_there": there["n_bytes"]}
     return None
+
+
+def listed() -> dict[str, Any] | None:
+    """The accelerators that the system lists, whether torch can use them or not: `kind, name, n, n_bytes`."""
+    lines = _ask(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]).strip().splitlines()
+    if not lines or "," not in lines[0]:
+        return None
+    name, _, size = lines[0].rpartition(",")
+    n_bytes = int(size) << 20 if size.strip().isdecimal() else None
+    return {"kind": "cuda", "name": name.strip(), "n": len(lines), "n_bytes": n_bytes}

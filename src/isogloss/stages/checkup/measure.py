@@ -16,10 +16,11 @@ from isogloss.core.errors import IsoglossError
 from isogloss.core.run import versions
 from isogloss.core.say import Say
 from isogloss.stages.checkup.machine import cores, cpu_name
+from isogloss.stages.checkup.steps import measure_steps
 
-FORMAT = 1
-# What one measurement may take, seconds; all of them stay below ten.
-SECONDS = 0.8
+FORMAT = 2
+# What one measurement may take, seconds; all of them, with the training steps, take about ten.
+SECONDS = 0.6
 # Rows of the n-gram measurement, letters of a row, labels.
 N_ROWS, N_LETTERS, N_LABELS = 600, 80, 5
 # The encoder of the measurement: one block of the size of xlm-roberta-base, rows and tokens of a batch.
@@ -54,19 +55,22 @@ def _key() -> list[Any]:
 
 
 def measure(say: Say, device: str = "cpu") -> dict[str, Any]:
-    """Measure: n-gram rows/s, and where torch is there matrix products and steps of a block of an encoder on `device`.
+    """Measure: n-gram rows/s, and where torch is there training steps, matrix products and a block of an encoder on `device`.
 
     Writes the cache file. Raises PlaceError when it cannot be written.
     """
     value: dict[str, Any] = {"format": FORMAT, "machine": _key(), "device": device, "versions": versions()}
     value["busy"] = busy()
-    jobs: list[tuple[str, Callable[[], dict[str, Any]]]] = [("n-grams", _ngram)]
+    jobs: list[tuple[str, Callable[[], dict[str, Any]]]] = []
     try:
         import torch  # noqa: F401
     except ImportError:
         value["torch"] = None
     else:
+        # steps first: what the process holds then is what one that trains holds
+        jobs += [("training steps", lambda: measure_steps(partial(say.progress, "measuring training steps")))]
         jobs += [("matrix products", lambda: _products(device)), ("an encoder", lambda: _encoder(device))]
+    jobs += [("n-grams", _ngram)]
     for i, (name, job) in enumerate(jobs):
         say.progress(f"measuring {name}", i, len(jobs))
         value.update(job())

@@ -18,6 +18,7 @@ import polars as pl
 import torch
 
 from isogloss.core import files
+from isogloss.core.buckets import POOL
 from isogloss.core.budget import Budget
 from isogloss.core.energy import Meter
 from isogloss.core.engine import usable_cores
@@ -27,7 +28,6 @@ from isogloss.core.recipe import Recipe, Train
 from isogloss.core.run import Run
 from isogloss.core.say import Evaluated, Say
 from isogloss.nn import memory
-from isogloss.nn.batches import POOL
 from isogloss.nn.checkpoints import Checkpoint, Checkpoints
 from isogloss.nn.trainee import Stepped
 from isogloss.nn.world import World
