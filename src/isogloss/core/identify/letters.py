@@ -1,0 +1,59 @@
+"""In which scripts the letters of texts are, and which languages are written so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from isogloss.core.scripts import script_of, unicode_scripts
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# A language may be meant when at least this share of the letters is in its script.
+HALF = 0.5
+_scripts: dict[str, str] = {}
+
+
+def scripts_of(characters: str) -> dict[str, str]:
+    """The Unicode script of each letter, looked up once a process."""
+    if new := [c for c in characters if c not in _scripts]:
+        _scripts.update(dict.fromkeys(new, ""))
+        _scripts.update(script_of(new))
+    return _scripts
+
+
+@cache
+def _columns(tags: tuple[str, ...]) -> tuple[dict[str, int], np.ndarray]:
+    """Unicode scripts by number, and which of them (S, L) each language is written in."""
+    import numpy as np
+
+    names = sorted({script for tag in tags for script in unicode_scripts(tag[4:])})
+    written = np.array([[name in unicode_scripts(tag[4:]) for tag in tags] for name in names], dtype=np.float64)
+    return {name: i for i, name in enumerate(names)}, written.reshape(len(names), len(tags))
+
+
+def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
+    """Which of the languages (N, L) each text may be in, by its letters alone; no letters, no language.
+
+    >>> fits_script(["привет", "漢字かな", "12", "ሰላም"], ("rus_Cyrl", "eng_Latn", "jpn_Jpan")).tolist()
+    [[True, False, False], [False, False, True], [False, False, False], [False, False, False]]
+    """
+    import numpy as np
+
+    numbers, written = _columns(tuple(tags))
+    counts = np.zeros((len(normals), len(numbers)))
+    letters = np.zeros(len(normals))
+    sizes = np.fromiter(map(len, normals), np.int64, len(normals))
+    joined = "".join(normals)
+    code = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    row = np.repeat(np.arange(len(normals)), sizes)
+    distinct, back = np.unique(code, return_inverse=True)
+    found = scripts_of("".join(map(chr, distinct.tolist())))
+    of = np.array([numbers.get(found[chr(c)], -1) if found[chr(c)] else -2 for c in distinct.tolist()], np.int64)
+    script = of[back] if len(code) else np.zeros(0, np.int64)
+    np.add.at(letters, row[script > -2], 1)
+    np.add.at(counts, (row[script >= 0], script[script >= 0]), 1)
+    share = (counts @ written) / np.maximum(letters, 1)[:, None]
+    return np.asarray((share >= HALF) & (letters > 0)[:, None])
