@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A language may be meant when at least this share of the letters is in its script.
 HALF = 0.5
+# From so many letters on a text in Japanese has kana, and one in Korean Hangul.
+LONG = 12
 _scripts: dict[str, str] = {}
 
 
@@ -56,4 +58,41 @@ def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
     np.add.at(letters, row[script > -2], 1)
     np.add.at(counts, (row[script >= 0], script[script >= 0]), 1)
     share = (counts @ written) / np.maximum(letters, 1)[:, None]
-    return np.asarray((share >= HALF) & (letters > 0)[:, None])
+    fits = (share >= HALF) & (letters > 0)[:, None]
+    for column, tag in enumerate(tags):  # Japanese and Korean are Han and more, and a text of some length has that more
+        if len(more := [numbers[name] for name in unicode_scripts(tag[4:]) if name != "Hani"]) < len(
+            unicode_scripts(tag[4:])
+        ):
+            if more:
+                fits[:, column] &= (letters < LONG) | (counts[:, more].sum(1) >= letters / 10)
+    for i in np.flatnonzero(counts[:, numbers["Hani"]]) if "Hani" in numbers else []:
+        simple, traditional = han_form(normals[i])
+        for column in np.flatnonzero(fits[i]):
+            if tags[column][4:] == ("Hans" if traditional > simple else "Hant" if simple > traditional else ""):
+                fits[i, column] = False
+    return np.asarray(fits)
+
+
+@cache
+def _han(character: str) -> int:
+    """1 for a character that only GB 2312 writes, 2 for one that only Big5 writes, else 0."""
+
+    def has(charset: str) -> bool:
+        try:
+            character.encode(charset)
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    simple, traditional = has("gb2312"), has("big5")
+    return 1 if simple and not traditional else 2 if traditional and not simple else 0
+
+
+def han_form(text: str) -> tuple[int, int]:
+    """Count the characters that only simplified and only traditional Chinese uses.
+
+    >>> han_form("汉语"), han_form("漢語"), han_form("中文")
+    ((2, 0), (0, 2), (0, 0))
+    """
+    found = [_han(character) for character in text if character >= "\u3400"]
+    return found.count(1), found.count(2)
