@@ -98,7 +98,7 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 # Columns that the corpus or the predictions have, so that a kept column cannot be called so.
 OWN_COLUMNS = frozenset(
-    """id text label lang variety split source license group origin drop changed weight n_bytes
+    """id text label lang variety split source license collected original_or_translated group origin drop changed weight n_bytes
     system pred probs confidence rank script family genus resource""".split()  # noqa: SIM905
 )
 
@@ -107,9 +107,10 @@ class Source(Section):
     """One raw input: a file, a folder, or a pattern."""
 
     path: Annotated[str, Field(min_length=1)] = Field(
-        description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}"
+        description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}; "
+        "a folder may be a Hugging Face dataset"
     )
-    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "text"] | None = Field(
+    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "html"] | None = Field(
         None, description="how to read it; default: by the file's ending"
     )
     encoding: str = Field("utf-8", description="character encoding of text formats; a byte order mark overrides it")
@@ -120,8 +121,16 @@ class Source(Section):
     lang: Tag | None = Field(None, description="language of every row that names none")
     split: Literal["train", "dev", "test"] | None = Field(None, description="split of every row that names none")
     label: str | None = Field(None, description="label of every row that has none")
-    source: str | None = Field(None, description="where the text comes from; default: the file's name")
+    source: str | None = Field(
+        None, description="where the text comes from; default: the file's name, or its folder where a file is one row"
+    )
     license: str | None = Field(None, description="licence of the text")
+    collected: str | None = Field(
+        None, description="when the text was collected, e.g. '2025-04' or '2024-01 to 2024-06'"
+    )
+    original_or_translated: Literal["original", "translated"] | None = Field(
+        None, description="whether the text was written in its language or translated into it"
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -157,11 +166,19 @@ class Data(Section):
     ] = Field(
         description="files, folders or patterns to read; relative to the recipe's folder, else to the working directory"
     )
-    columns: dict[Literal["id", "text", "label", "lang", "split", "source", "license", "group"], str] = Field(
-        {}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}"
-    )
+    columns: dict[
+        Literal[
+            "id", "text", "label", "lang", "split", "group", "source", "license", "collected", "original_or_translated"
+        ],
+        str,
+    ] = Field({}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}")
     keep: Annotated[list[str], Once] = Field(
         [], description="further columns to carry to the report, e.g. ['dialect', 'domain']"
+    )
+    originals: Literal["lang", "group", "all"] = Field(
+        "lang",
+        description="where a content (`group`) has original and translated rows, keep the original ones: compared in "
+        "each language, over the whole group, or not at all",
     )
     split: Split = Field(Split(dev=0.1, test=0.1), description="how rows without a split are dealt, by group")
     steps: list[Slot] = Field([], description="steps in order")
@@ -349,8 +366,9 @@ class GateSpec(Section):
     )
     every_lang: dict[str, str] = Field(
         {},
-        description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}; at train on the audit of the "
-        "tokenizer, e.g. {fertility = '<= 4', unknown = '<= 0.05'}",
+        description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}; at prepare the share of rows "
+        "set aside, {lost = '<= 0.3', 'lost.dedup' = '<= 0.1'}; at train on the audit of the tokenizer, "
+        "{fertility = '<= 4', unknown = '<= 0.05'}",
     )
     mean: dict[str, str] = Field({}, description="conditions on the mean over languages")
     worst: dict[str, str] = Field({}, description="conditions on the mean of the worst tenth of the languages")
@@ -867,8 +885,13 @@ def _gate_problems(recipe: Recipe, gate: GateSpec, path: list[str | int]) -> Ite
     for table, asked in conditions.items():
         for metric, condition in asked.items():
             here = [*path, table, metric]
-            if gate.at == "prepare" and metric not in ("lost", "n"):
-                yield here, f"at prepare there is only 'lost' (and 'n' in every_lang), got '{metric}'"
+            losses = [
+                "lost",
+                *(f"lost.{step}" for step in ("read", "unique", *(slot.use for slot in recipe.data.steps))),
+            ]
+            if gate.at == "prepare" and metric not in (*losses, "n"):
+                words = "at prepare there is only 'lost', 'lost.STEP' (and 'n' in every_lang)"
+                yield here, f"{words}, got '{metric}'{nearest(metric, losses)}"
             elif gate.at == "train" and table != "every_lang":
                 yield here, "at train each language is asked alone; write it in every_lang"
             elif gate.at == "train" and metric not in (*MEASURES, "n"):

@@ -147,13 +147,21 @@ def _regex(pattern: str) -> Any:
     return Regex(pattern)
 
 
-def save(own: Fast, folder: Path) -> Any:
-    """Write the tokenizer as transformers reads it, whatever model it was of; returns what was written."""
+def inner_of(own: Fast) -> Any:
+    """The tokenizers library's object of it."""
     from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
 
     inner = Tokenizer.from_str(json.dumps(own.value, ensure_ascii=False))
+    inner.no_truncation()
+    inner.no_padding()
+    return inner
+
+
+def save(own: Fast, folder: Path) -> Any:
+    """Write the tokenizer as transformers reads it, whatever model it was of; returns what was written."""
+    from transformers import PreTrainedTokenizerFast
+
     with hub.quiet():
-        made = PreTrainedTokenizerFast(tokenizer_object=inner, **own.specials, **own.settings)
+        made = PreTrainedTokenizerFast(tokenizer_object=inner_of(own), **own.specials, **own.settings)
         made.save_pretrained(folder)
     return made

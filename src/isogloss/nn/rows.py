@@ -139,17 +139,16 @@ def _numbers(value: Any) -> Iterable[int]:
 
 def weights(folder: Path) -> list[Path]:
     """The safetensors files of a model. Raises InputError when there are none, or one that the index names is absent."""
-    index = folder / INDEX
-    if index.is_file():
-        named = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        absent = [name for name in named if not (folder / name).is_file()]
-        if absent:
-            raise InputError(f"{folder} lacks {absent[0]}, which {INDEX} names; is the folder whole?")
-        return [folder / name for name in named]
-    found = folder / "model.safetensors"
-    if not found.is_file():
+    index, whole = folder / INDEX, folder / "model.safetensors"
+    if whole.is_file():  # as transformers does: before an index
+        return [whole]
+    if not index.is_file():
         raise InputError(f"{folder} has no model.safetensors, and pickles are never loaded")
-    return [found]
+    named = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    absent = [name for name in named if not (folder / name).is_file()]
+    if absent:
+        raise InputError(f"{folder} lacks {absent[0]}, which {INDEX} names; is the folder whole?")
+    return [folder / name for name in named]
 
 
 def read_table(found: Tables, name: str) -> torch.Tensor:

@@ -21,6 +21,8 @@ from isogloss.stages.promote import refusals
 if TYPE_CHECKING:
     import polars as pl
 
+    from isogloss.stages.preparing.sample import Looked
+
 STAGES = ("prepare", "train", "evaluate")
 
 
@@ -117,6 +119,25 @@ def advance(
                 evaluate(made, run, engine, say, again=redo("evaluate"))
                 write_report(made, run)
     return made, run
+
+
+def look(
+    given: str | Path | Mapping[str, Any] | Recipe,
+    n: int,
+    *,
+    sets: Sequence[str] = (),
+    runs: str | Path = "runs",
+    say: Say | None = None,
+    engine: Engine | None = None,
+) -> Looked:
+    """What the steps of a recipe do to `n` rows of its data; no run is made or touched. Raises what prepare raises."""
+    made, _ = target(given, runs, sets)
+    from isogloss.stages import prepare
+
+    say = say or Say()
+    for note in made.notes:
+        say.note(note)
+    return prepare.look(made, n, engine or Local(), say)
 
 
 def _keep_recipe(made: Recipe, run: Run, *, anew: bool) -> None:

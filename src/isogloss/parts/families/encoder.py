@@ -287,14 +287,14 @@ def _trimmed(Auto: Any, config: Any, folder: Path, kept: np.ndarray) -> tuple[nn
     import torch
     from safetensors import safe_open
 
-    from isogloss.nn.disk import weight_files
+    from isogloss.nn import rows
     from isogloss.nn.trimming import Table, TrimmedEmbedding
 
     with torch.device("meta"):
         skeleton = Auto.from_config(config)
     whole = skeleton.get_input_embeddings()
     name = next((name for name, p in skeleton.named_parameters() if p is whole.weight), "")
-    files = weight_files(folder)
+    files = rows.weights(folder)
     table = Table.find(files, name, config.vocab_size)
     pad = whole.padding_idx
     if table is None or (pad is not None and pad >= len(kept)):

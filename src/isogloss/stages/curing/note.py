@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isogloss.core import lang as lang_table
 from isogloss.stages.auditing.text import number, share
-from isogloss.stages.report import table
+from isogloss.stages.markdown import table
 
 if TYPE_CHECKING:
     from isogloss.stages.auditing.found import LangAudit
