@@ -137,16 +137,15 @@ class Table:
         few = np.maximum(n, 1)
         return Scores(by_kind.sum(1), by_kind / few, (packed >> 40) / few, found.n, found.n_chars)
 
-    def entries(self, hashes: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """`log p` above the floor of each hash in each of some languages: (G, len(columns))."""
+    def dense(self, hashes: np.ndarray) -> np.ndarray:
+        """What is added to the floor for each hash in each language: (G, L)."""
         import numpy as np
 
         where = self.find(hashes)
-        out = np.zeros((len(hashes), len(columns)))
+        out = np.zeros((len(hashes), self.n_langs))
         hit = np.flatnonzero(where >= 0)
         if len(hit):
-            got = self._matrix[where[hit]][:, columns].toarray()
-            out[hit] = (got & (_SEEN - 1)) / STEP
+            out[hit] = (self._matrix[where[hit]].toarray() & (_SEEN - 1)) / STEP
         return out
 
 
