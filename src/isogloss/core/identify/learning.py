@@ -255,7 +255,7 @@ def _usual(tags: Sequence[str], scored: _Scored, base: Ngrams | None) -> np.ndar
     import numpy as np
 
     usual = np.full((2, 2 * KINDS, len(tags)), np.nan)
-    for i, tag in enumerate(tags):
+    for i in range(len(tags)):
         own = np.flatnonzero((scored.gold == i) & (scored.how == "text"))
         if len(own):
             off = np.hstack([part[own][:, :, i] for part in (scored.scores.by_kind, scored.scores.seen)])
@@ -338,4 +338,3 @@ def _judged(model: Ngrams, scored: _Scored) -> list[dict[str, Any]]:
 
 def renamed(model: Ngrams, name: str) -> Ngrams:
     return replace(model, name=name)
-

@@ -60,11 +60,10 @@ def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
     share = (counts @ written) / np.maximum(letters, 1)[:, None]
     fits = (share >= HALF) & (letters > 0)[:, None]
     for column, tag in enumerate(tags):  # Japanese and Korean are Han and more, and a text of some length has that more
-        if len(more := [numbers[name] for name in unicode_scripts(tag[4:]) if name != "Hani"]) < len(
-            unicode_scripts(tag[4:])
-        ):
-            if more:
-                fits[:, column] &= (letters < LONG) | (counts[:, more].sum(1) >= letters / 10)
+        names = unicode_scripts(tag[4:])
+        more = [numbers[name] for name in names if name != "Hani"]
+        if 0 < len(more) < len(names):
+            fits[:, column] &= (letters < LONG) | (counts[:, more].sum(1) >= letters / 10)
     for i in np.flatnonzero(counts[:, numbers["Hani"]]) if "Hani" in numbers else []:
         simple, traditional = han_form(normals[i])
         for column in np.flatnonzero(fits[i]):

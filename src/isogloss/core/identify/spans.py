@@ -76,7 +76,10 @@ def units(text: str) -> list[str]:
 
 def _dense(word: str) -> bool:
     """Whether a word is in a script that separates none: Han, kana, Thai, Lao, Khmer, Burmese, Tibetan."""
-    return any("\u0e00" <= c <= "\u0fff" or "\u1000" <= c <= "\u109f" or "\u1780" <= c <= "\u17ff" or "\u2e80" <= c <= "\u9fff" for c in word)
+    return any(
+        "\u0e00" <= c <= "\u0fff" or "\u1000" <= c <= "\u109f" or "\u1780" <= c <= "\u17ff" or "\u2e80" <= c <= "\u9fff"
+        for c in word
+    )
 
 
 def spans(model: Ngrams, texts: Sequence[str], keep: Sequence[str | None] | None = None) -> list[Spans]:
