@@ -91,9 +91,30 @@ def test_fills_the_right_script_of_a_language() -> None:
     assert after["lang"].to_list() == ["zho_Hans", "zho_Hant", "srp_Cyrl"]
 
 
-MAORI = (
-    "ko te rangi tū he kāinga nui mō ngā tamariki ka haere ahau ki moana inā whare mahi kai tāne wāhine katoa".split()
-)
+MAORI = [
+    "ko",
+    "te",
+    "rangi",
+    "tū",
+    "he",
+    "kāinga",
+    "nui",
+    "mō",
+    "ngā",
+    "tamariki",
+    "ka",
+    "haere",
+    "ahau",
+    "ki",
+    "moana",
+    "inā",
+    "whare",
+    "mahi",
+    "kai",
+    "tāne",
+    "wāhine",
+    "katoa",
+]
 
 
 def maori(n: int, seed: int = 0) -> list[str]:

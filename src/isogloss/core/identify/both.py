@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from isogloss.core.identify.reading import Identifier, Reading
+from isogloss.core.identify.relatives import close
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,11 +54,34 @@ class Both:
         fit = sigmoid(np.where(says, own * SAY[0] + odds * SAY[1] + SAY[2], own))
         fit = np.where(one.fits > 0, fit, 0)
         rest = (1 - fit) * other.fits
+        fit, rest, whole = self.kin(one, wide, other, fit, rest)
         total = fit + rest
         share = np.divide(fit, total, out=np.zeros_like(total), where=total > 0)[:, None]
         probs = np.hstack([one.probs * share, other.probs[:, columns] * (1 - share) * (total > 0)[:, None]])
         own = probs.argmax(1) < len(self.first.tags)
-        return Reading(self.tags, probs, np.where(own, fit, rest))
+        return Reading(self.tags, probs, np.where(whole > 0, whole, np.where(own, fit, rest)))
+
+    def kin(
+        self, one: Reading, wide: Reading, other: Reading, fit: np.ndarray, rest: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where what the first names and what only the second knows are close relatives, they are no evidence against
+        each other: a text fits one or the other (the third answer, else 0), and the second, which knows both, says which.
+        """
+        import numpy as np
+
+        fit, rest, whole = fit.copy(), rest.copy(), np.zeros(len(fit))
+        place = {tag: i for i, tag in enumerate(wide.tags)}
+        if not self._more or not len(one.tags):
+            return fit, rest, whole
+        ours, theirs = one.probs.argmax(1), other.probs.argmax(1)
+        for i in np.flatnonzero((fit > 0) & (rest > 0)):
+            a, b = one.tags[ours[i]], other.tags[theirs[i]]
+            if a in place and close(a[:3], b[:3]):
+                mine, its = wide.probs[i, place[a]], wide.probs[i, place[b]]
+                if mine + its > 0:
+                    whole[i] = fit[i] + rest[i]
+                    fit[i], rest[i] = whole[i] * mine / (mine + its), whole[i] * its / (mine + its)
+        return fit, rest, whole
 
     def agreement(self, one: Reading, wide: Reading) -> tuple[np.ndarray, np.ndarray]:
         """Log odds (N,) of what the first names against what only the second knows, and where the second can say."""

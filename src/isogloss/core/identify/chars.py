@@ -42,7 +42,7 @@ SHORT = 50
 LOT = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ngrams:
     """A trained identifier: L languages, what is usual in each, and how its signs are weighed.
 

@@ -8,7 +8,7 @@ answer, how texts in a language that is not known look. The identifier itself is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from isogloss.core.errors import DataError
@@ -20,7 +20,7 @@ from isogloss.core.identify.chars import (
     temperature,
     weighted,
 )
-from isogloss.core.identify.grams import KINDS, grams, normal
+from isogloss.core.identify.grams import KINDS, grams, normal, pieces
 from isogloss.core.identify.letters import fits_script
 from isogloss.core.identify.reading import FITS
 from isogloss.core.identify.table import Counts, Scores, Table, added, build, count, joined
@@ -35,8 +35,11 @@ MOST_CHARS = 2_000_000
 JUDGED = 240
 # Fewer texts than this cannot be learned from and judged on.
 FEWEST = 40
-# With fewer languages than this, leaving one out says too little: the packaged weights are taken.
+# With fewer languages than this, leaving one out says too little, and confidence hangs on a few texts: weights and
+# temperature are those of the base, or the packaged ones.
 ENOUGH_LANGS = 10
+# Characters of one text that are learned from.
+LONG = 20_000
 WORDS = 4
 
 
@@ -54,18 +57,20 @@ class Texts:
 
 @dataclass(frozen=True)
 class Trained:
-    """An identifier, and how good its twins were on folds they had not seen: a row a language."""
+    """An identifier, and how good its twins were on folds they had not seen: a row a language.
+
+    `learned` is False for languages of the base that texts beside were read in.
+    """
 
     model: Ngrams
     judged: list[dict[str, Any]] = field(default_factory=list)
-    notes: tuple[str, ...] = ()
 
 
 def gather(rows: Iterable[tuple[str, str, str | None]], most_chars: int = MOST_CHARS) -> dict[str, Texts]:
     """Texts by language from (tag, text, group), each text once.
 
     Beyond `most_chars` of a language every second text is let go, then every fourth and so on, so that what is kept
-    is spread over all of it.
+    is spread over all of it. A text longer than `LONG` gives its beginning, its middle and its end.
     """
     import zlib
 
@@ -73,7 +78,7 @@ def gather(rows: Iterable[tuple[str, str, str | None]], most_chars: int = MOST_C
     sizes: dict[str, int] = {}
     masks: dict[str, int] = {}
     for tag, text, group in rows:
-        form = normal(text)
+        form = normal(pieces(text, LONG))
         if len(form) < 3:
             continue
         mark = zlib.crc32((group or form).encode("utf-8", "surrogatepass"))
@@ -141,21 +146,18 @@ def train(
     if beside:
         aside = _sampled({tag: own for tag, own in beside.items() if tag in tags}, seed)
         every.append(_scored(tags, aside, lambda _: whole))
-    beta = _temperature(every)
-    weights = base.weights if base else None
-    if weights is None or len(tags) - len(old) >= ENOUGH_LANGS:
-        if len(tags) < ENOUGH_LANGS:
-            weights = _packaged_weights()
-        else:
-            weights = _weights(every, usual)
+    if len(tags) - len(old) >= ENOUGH_LANGS:
+        beta, weights = _temperature(every), _weights(every, usual)
+    else:
+        from isogloss.core.identify import packaged
+
+        like = base or packaged()
+        beta, weights = like.beta, like.weights
     model = Ngrams(tags, whole, usual, beta, weights)
-    return Trained(model, _judged(model, scored))
-
-
-def _packaged_weights() -> np.ndarray:
-    from isogloss.core.identify import packaged
-
-    return packaged().weights
+    rows = [{**row, "learned": True} for row in _judged(model, scored)]
+    if beside:
+        rows += [{**row, "learned": False} for row in _judged(model, every[-1]) if row["lang"] in old]
+    return Trained(model, rows)
 
 
 # -- texts scored by tables that have not seen them -------------------------------------------------------------
@@ -230,7 +232,9 @@ def _scored(tags: Sequence[str], samples: Sequence[_Sample], table: Any) -> _Sco
     parts, order = [], []
     for fold in range(FOLDS):
         own = [i for i, sample in enumerate(samples) if sample.fold == fold]
-        scorer = table(fold) if own else None
+        if not own:
+            continue
+        scorer = table(fold)
         for begin in range(0, len(own), LOT):
             lot = own[begin : begin + LOT]
             parts.append(scorer.scores([samples[i].text for i in lot]))
@@ -334,7 +338,3 @@ def _judged(model: Ngrams, scored: _Scored) -> list[dict[str, Any]]:
         if len(row) > 1:
             rows.append(row)
     return rows
-
-
-def renamed(model: Ngrams, name: str) -> Ngrams:
-    return replace(model, name=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isogloss.core.scripts import script_of, unicode_scripts
 
@@ -24,6 +24,24 @@ def scripts_of(characters: str) -> dict[str, str]:
         _scripts.update(dict.fromkeys(new, ""))
         _scripts.update(script_of(new))
     return _scripts
+
+
+@cache
+def _apart() -> Any:
+    import regex
+
+    address = r"\b(?:[a-z][a-z0-9+.-]{1,11}://|www\.)\S+"
+    # Bounded, or a word of a million characters takes minutes.
+    return regex.compile(address + r"|[^\s@]{1,64}@[^\s@]{1,255}\.\w+|(?<!\w)@\w+", regex.I)
+
+
+def own_text(text: str) -> str:
+    """Take web addresses, e-mail addresses and @names out of a text.
+
+    >>> own_text("ጥሩ https://example.org/a @abc")
+    'ጥሩ    '
+    """
+    return str(_apart().sub(" ", text))
 
 
 @cache
@@ -64,9 +82,9 @@ def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
         more = [numbers[name] for name in names if name != "Hani"]
         if 0 < len(more) < len(names):
             fits[:, column] &= (letters < LONG) | (counts[:, more].sum(1) >= letters / 10)
-    for i in np.flatnonzero(counts[:, numbers["Hani"]]) if "Hani" in numbers else []:
+    for i in np.flatnonzero(counts[:, numbers["Hani"]]).tolist() if "Hani" in numbers else []:
         simple, traditional = han_form(normals[i])
-        for column in np.flatnonzero(fits[i]):
+        for column in np.flatnonzero(fits[i]).tolist():
             if tags[column][4:] == ("Hans" if traditional > simple else "Hant" if simple > traditional else ""):
                 fits[i, column] = False
     return np.asarray(fits)

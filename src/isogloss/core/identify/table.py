@@ -69,7 +69,7 @@ class Scores:
     n_chars: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """F grams in L languages: `hash` (F,) sorted, `start` (F + 1,), `lang` and `gain` of each entry, `floor` (KINDS, L)."""
 

@@ -37,7 +37,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from isogloss.core import near as _near
-from isogloss.core.identify.letters import han_form
+from isogloss.core.identify.letters import han_form, own_text
+from isogloss.core.identify.relatives import close
 from isogloss.core.scripts import unicode_scripts
 
 if TYPE_CHECKING:
@@ -51,39 +52,6 @@ Which = Literal["both", "ngrams", "py3langid"]
 # Rows without a language may be read: this step names it.
 FILLS_LANG = True
 
-# ISO 639-3 codes of close relatives that no identifier tells apart reliably on a sentence. Members of one
-# macrolanguage (Arabic varieties, Malay and Indonesian, Serbo-Croatian, Chinese ...) need no entry.
-CLOSE = (
-    "bos hrv srp cnr hbs slv",
-    "ind zsm msa min bjn ace bug ban sun jav",
-    "nob nno nor dan swe",
-    "ces slk",
-    "bul mkd",
-    "bel ukr rus",
-    "spa glg por ast arg ext cat",
-    "cat oci",
-    "ita vec lij nap scn lmo",
-    "fra wln",
-    "gcf gcr hat",
-    "nld afr fry lim",
-    "deu ltz",
-    "hin mar npi san gom",
-    "pes prs tgk",
-    "aze azj tur crh tuk uzn uzs",
-    "kaz kir tat bak",
-    "xho zul ssw nbl",
-    "sot nso tsn",
-    "kin run lug",
-    "gle gla",
-    "lav ltg lvs",
-    "eng pcm",
-    "asm ben",
-    "zho yue wuu cmn",
-    "ell grc",
-    "heb hbo",
-    "urd hin",
-)
-
 _OTHER_HAN = {"Hans": "Hant", "Hant": "Hans"}
 
 # Rows of a language that is learned: at least, and at most; characters of each.
@@ -96,11 +64,10 @@ SEEN = {"lang_seen": "s", "lang_confidence": "f", "lang_fit": "f", "lang_other":
 
 
 @cache
-def _patterns() -> tuple[Any, Any]:
+def _letter() -> Any:
     import regex
 
-    apart = regex.compile(r"\b(?:[a-z][a-z0-9+.-]{1,11}://|www\.)\S+|[^\s@]+@[^\s@]+\.\w+|(?<!\w)@\w+", regex.I)
-    return apart, regex.compile(r"\p{L}")
+    return regex.compile(r"\p{L}")
 
 
 @cache
@@ -117,22 +84,13 @@ def _letters_of(script: str) -> Any:
         return None
 
 
-def own_text(text: str) -> str:
-    """Take web addresses, e-mail addresses and @names out of a text.
-
-    >>> own_text("ጥሩ https://example.org/a @abc")
-    'ጥሩ    '
-    """
-    return str(_patterns()[0].sub(" ", text))
-
-
 def n_letters(text: str) -> int:
     """Count the letters of a text; one that stands for a syllable or a word (Han, kana, Ethiopic ...) counts two.
 
     >>> n_letters("ab 12"), n_letters("中文")
     (2, 4)
     """
-    return _near.n_units("".join(_patterns()[1].findall(text)))
+    return _near.n_units("".join(_letter().findall(text)))
 
 
 def script_share(text: str, script: str) -> float | None:
@@ -158,26 +116,6 @@ def main_script(text: str, scripts: Sequence[str]) -> str | None:
     shares = [(script_share(text, script) or 0.0, -i) for i, script in enumerate(scripts)]
     best = max(shares, default=(0.0, 0))
     return scripts[-best[1]] if best[0] >= 0.5 else None
-
-
-@cache
-def close(a: str, b: str) -> bool:
-    """Tell whether two ISO 639-3 codes are one language, one macrolanguage or close relatives.
-
-    >>> close("ind", "zsm"), close("arb", "ary"), close("eng", "deu")
-    (True, True, False)
-    """
-    from isogloss.core.errors import DataError
-    from isogloss.core.lang import facts, resolve
-
-    def macro(code: str) -> str:
-        try:
-            found = facts(resolve(code).tag).macrolanguage
-        except DataError:
-            return code
-        return found if found and found != "unknown" else code
-
-    return a == b or macro(a) == macro(b) or any({a, b} <= set(line.split()) for line in CLOSE)
 
 
 def known(identifier: Which = "both", model: Path | None = None) -> frozenset[str]:
