@@ -12,6 +12,7 @@
 - UDHR, paragraphs of 20 characters or more: the language of each is hidden from the identifier, as if it had never
   been trained on it, and what it says must be "unknown". A second time with its close relatives hidden as well. Four documents
   are left out, whose variety is another language than the one they are filed under (`ANOTHER`).
+- Outside: news (MasakhaNER test) in languages that the identifier does not know: "unknown".
 - Other kinds of text: reviews (NusaX test), requests (Injongo test), sums (MGSM), tweets (AfriSenti test).
 - Code-switching: three to seven words of one SIB-200 test text planted in one of another language.
 """
@@ -143,6 +144,16 @@ def others(reader: Identifier, data: Path) -> dict[str, Any]:
     return found
 
 
+def outside(reader: Identifier, data: Path) -> dict[str, Any]:
+    rows = pl.read_parquet(data / "masakhaner2.parquet").filter(pl.col("split") == "test")
+    found = {}
+    for (lang,), own in sorted(rows.group_by("lang"), key=lambda item: str(item[0])):
+        if str(lang) not in reader.tags:
+            texts = [" ".join(tokens) for tokens in own["tokens"] if len(" ".join(tokens)) >= LEAST]
+            found[str(lang)] = [len(texts), round(float(np.mean(np.array(reader.read(texts).named()) == "unknown")), 3)]
+    return found
+
+
 def switched(rows: pl.DataFrame) -> dict[str, Any]:
     model, rng = identify.packaged(), np.random.default_rng(0)
     first, second = rows.sample(800, seed=3), rows.sample(800, seed=4)
@@ -188,6 +199,7 @@ def main() -> None:
             "texts": scored(reader, sib, whole), "words": scored(reader, sib, short),
             "confidence": confidence(reader, pl.concat([sib, sib]), [*whole, *short]),
             "udhr": left_out(reader, udhr), "others": others(reader, given.data),
+            "outside": outside(reader, given.data),
         }  # fmt: skip
         print(f"\n{kind}: {len(reader.tags)} languages")
         for name in ("texts", "words"):
@@ -214,6 +226,7 @@ def main() -> None:
             print(
                 f"  {name}: right {own['right']:.3f}, unknown {own['unknown']:.3f}, n {own['n']}, worst {own['worst']}"
             )
+        print(f"  not known (n, unknown): {one['outside']}")
     found["code_switching"] = switched(sib)
     print("\ncode-switching:", found["code_switching"])
     if given.json:
