@@ -113,3 +113,11 @@ def han_form(text: str) -> tuple[int, int]:
     """
     found = [_han(character) for character in text if character >= "\u3400"]
     return found.count(1), found.count(2)
+
+
+def dense(word: str) -> bool:
+    """Whether a word is in a script that separates none: Han, kana, Thai, Lao, Khmer, Burmese, Tibetan."""
+    return any(
+        "\u0e00" <= c <= "\u0fff" or "\u1000" <= c <= "\u109f" or "\u1780" <= c <= "\u17ff" or "\u2e80" <= c <= "\u9fff"
+        for c in word
+    )

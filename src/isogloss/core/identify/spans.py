@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from isogloss.core.identify.chars import WEIGHTS, Ngrams, temperature
 from isogloss.core.identify.grams import grams, normal
-from isogloss.core.identify.letters import fits_script
+from isogloss.core.identify.letters import dense, fits_script
 from isogloss.core.identify.reading import UNKNOWN
 
 if TYPE_CHECKING:
@@ -65,21 +65,13 @@ def units(text: str) -> list[str]:
     """
     found: list[str] = []
     for word in text.split()[:MOST_WORDS]:
-        if word.isascii() or len(word) <= STRETCH or not _dense(word):
+        if word.isascii() or len(word) <= STRETCH or not dense(word):
             found.append(word[:60])
         else:
             found += [word[i : i + STRETCH] for i in range(0, len(word), STRETCH)]
         if len(found) >= MOST_WORDS:
             break
     return found
-
-
-def _dense(word: str) -> bool:
-    """Whether a word is in a script that separates none: Han, kana, Thai, Lao, Khmer, Burmese, Tibetan."""
-    return any(
-        "\u0e00" <= c <= "\u0fff" or "\u1000" <= c <= "\u109f" or "\u1780" <= c <= "\u17ff" or "\u2e80" <= c <= "\u9fff"
-        for c in word
-    )
 
 
 def spans(model: Ngrams, texts: Sequence[str], keep: Sequence[str | None] | None = None) -> list[Spans]:

@@ -229,12 +229,12 @@ def _fill(
 
     A language that is not declared speaks for the likeliest declared one that is close to it.
     """
-    scripts = {tag: (script_share(text, tag[4:]) or 0.0) >= 0.5 for tag in declared}
+    seen = {tag[:3] for tag, _ in ranked}
     by_code: dict[str, list[str]] = {}
     for tag in declared:
-        if scripts[tag]:
+        if tag[:3] in seen and (script_share(text, tag[4:]) or 0.0) >= 0.5:
             by_code.setdefault(tag[:3], []).append(tag)
-    if not by_code or not ranked:
+    if not ranked:
         return None, ""
     masses: dict[str, float] = {}
     for tag, share in ranked:
