@@ -18,7 +18,8 @@ stricter than `SAFE`. A short text says little of common words and fluency: it i
 A language with fewer than `FEWEST` rows is not judged. What was learned, the share of the rows that each threshold
 removes, and the share of good text among them (rows that every other measure finds in order) stand in the data card.
 
-`columns` adds `quality`, from 1 (as usual as can be) to 0, and the measures.
+`columns` adds `quality`, from 1 to 0, and the measures. Fluency counts all along; the others only beyond what is
+ordinary (`ORDINARY` deviations): shorter than most is not worse than most.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ WORDS = {
     "length": "too short", "symbols": "too many signs", "repeated": "said again", "common": "too few common words",
     "fluency": "unlike its language",
 }  # fmt: skip
+# What counts for `quality`: fluency as it is, other measures from so many deviations on; at `HALF` of them it is 0.5.
+ORDINARY, HALF = 1.5, 3.0
 # Where the quartile lies in a normal distribution.
 QUARTILE = 0.6745
 # A language whose texts have fewer common words than this has none to speak of.
@@ -194,7 +197,7 @@ def summarise(batch: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns((pl.col("lang").hash(0) % BUCKETS).cast(pl.Int64).alias("bucket"))
 
 
-def decide(summaries: pl.DataFrame, *, tail: Tail = 0.002) -> pl.DataFrame:
+def decide(summaries: pl.DataFrame, *, tail: Tail = 0.001) -> pl.DataFrame:
     """Learn, for each language, its common words and the median, spread and threshold of each measure.
 
     Knobs
@@ -245,18 +248,20 @@ def _learn(tag: str, own: pl.DataFrame, tail: float) -> list[tuple[Any, ...]]:
         told["common"] = (told["common"][0], told["common"][1], -1.0)
     bad = np.array([_beyond(name, values[name], told[name][2]) for name in MEASURES])
     # In order by every other measure: half as far from the median as a threshold may be.
-    strange = np.array([deviations(name, values[name], *told[name][:2]) > sigmas(tail) / 2 for name in MEASURES])
+    strange: np.ndarray = np.stack(
+        [signed(name, values[name], *told[name][:2]) > sigmas(tail) / 2 for name in MEASURES]
+    )
     rows: list[tuple[Any, ...]] = []
     for i, name in enumerate(MEASURES):
         good = ~np.delete(strange, i, axis=0).any(0)
-        lost = float(bad[i][good].mean()) if good.any() else None
+        lost = float(np.mean(bad[i, good])) if good.any() else None
         usual = {"common": usual_common, "fluency": usual_fluency}.get(name)
-        rows.append((tag, "measure", name, *told[name], float(bad[i].mean()), lost, len(forms)))
+        rows.append((tag, "measure", name, *told[name], float(np.mean(bad[i])), lost, len(forms)))
         if usual is not None:
             rows.append((tag, "usual", name, usual, *[None] * 4, None))
-    good = strange.sum(0) <= 1
+    good, any_bad = np.asarray(strange.sum(0) <= 1), np.asarray(bad.any(0))
     rows.append((
-        tag, "all", "", None, None, None, float(bad.any(0).mean()), float(bad.any(0)[good].mean()), len(forms),
+        tag, "all", "", None, None, None, float(any_bad.mean()), float(np.mean(any_bad[good])), len(forms),
     ))  # fmt: skip
     rows += [(tag, "word", word, *[None] * 5, with_word[word]) for word in words]
     if _packaged(tag) is None:
@@ -287,11 +292,11 @@ def _beyond(name: str, values: np.ndarray, limit: float) -> np.ndarray:
     return np.asarray(values < limit if LOW[name] else values > limit)
 
 
-def deviations(name: str, values: np.ndarray, median: float, spread: float) -> np.ndarray:
-    """How far values are from the median on the bad side, in deviations."""
+def signed(name: str, values: np.ndarray, median: float, spread: float) -> np.ndarray:
+    """How far values are from the median, in deviations, the bad side positive."""
     import numpy as np
 
-    return np.maximum(0, ((median - values) if LOW[name] else (values - median)) / spread)
+    return np.asarray(((median - values) if LOW[name] else (values - median)) / spread)
 
 
 def learned(decision: pl.DataFrame) -> pl.DataFrame:
@@ -340,12 +345,12 @@ def apply(batch: pl.DataFrame, decision: pl.DataFrame, *, columns: bool = False)
         far = np.zeros(len(rows))
         for name in MEASURES:
             values[name][rows] = np.expm1(found[name]) if name == "length" else found[name]
-            off = deviations(name, found[name], limits[name]["median"], limits[name]["spread"])
-            far += off**2
+            off = signed(name, found[name], limits[name]["median"], limits[name]["spread"])
+            far += off if name == "fluency" else np.maximum(0, off - ORDINARY)
             for place in np.flatnonzero(_beyond(name, found[name], limits[name]["limit"])).tolist():
                 if reasons[rows[place]] is None:
                     reasons[rows[place]] = _reason(name, found[name][place], limits[name]["limit"], tag)
-        total[rows] = np.exp(-far / 16)
+        total[rows] = 1 / (1 + np.exp(far - HALF))
     out = batch.with_columns(pl.Series("drop", reasons, dtype=pl.String))
     if not columns:
         return out
