@@ -36,6 +36,9 @@ SIGNS = (
     "rival_short",
     "rival_word",
 )
+# Margin and rivals where no other language is written so: halfway between those of known and of hidden languages, for that
+# says nothing.
+ALONE = (0.85, 0.06, 0.2)
 # A text of as many characters has half the say of a long one.
 SHORT = 50
 # Texts scored at a time.
@@ -128,9 +131,9 @@ def signs_of(scores: Scores, total: np.ndarray, usual: np.ndarray) -> np.ndarray
             far = (part[row, kind[first], first] - usual[0, its, first]) / usual[1, its, first]
             off.append(np.where(counts[first], np.clip(far, -8, 3), 0))
     lead = np.where(alone, 0.0, total[row, first]) - np.where(alone, 0.0, total[row, second])
-    margin = np.where(alone, 1.0, np.minimum(lead / few, 1.0))
+    margin = np.where(alone, ALONE[0], np.minimum(lead / few, 1.0))
     rivals = [scores.seen[row, kinds[i][first], first] - scores.seen[row, kinds[i][first], second] for i in (0, 2)]
-    rivals = [np.where(alone, 0.5, rival) for rival in rivals]
+    rivals = [np.where(alone, usually, rival) for usually, rival in zip(ALONE[1:], rivals, strict=True)]
     signs = np.column_stack([*off, margin, *rivals])
     return np.asarray(signs * (few / (few + SHORT))[:, None])
 

@@ -300,9 +300,9 @@ def _weights(every: Sequence[_Scored], usual: np.ndarray) -> np.ndarray:
     signs, labels, mass = [], [], []
     for one in every:
         own, other = one.total, one.without_own()
-        right = own.argmax(1) == one.gold
-        # A text in a script of no other language needs no signs.
-        foreign = np.isfinite(other).any(1)
+        # Where no other language is written so, margin and rivals are not what they are elsewhere.
+        right = (own.argmax(1) == one.gold) & (np.isfinite(own).sum(1) > 1)
+        foreign = np.isfinite(other).sum(1) > 1
         known, strange = (signs_of(one.scores, total, usual) for total in (own, other))
         for part, label in ((known[right], 1), (strange[foreign], 0)):
             signs.append(part)

@@ -172,8 +172,9 @@ def build(counts: Sequence[Counts]) -> Table:
             kept = n >= LEAST[kind]
             # Grams of this kind that new text will have and the table will not: those left out, and the unseen.
             missed = min(0.999, max(1 / (total + 1), (n[~kept].sum() + (n == 1).sum()) / total))
-            floor[kind] = np.log(missed / _SPACE[kind])
             p = (1 - missed) * n[kept] / max(1, n[kept].sum())
+            # A byte must reach from the floor to the likeliest gram.
+            floor[kind] = max(np.log(missed / _SPACE[kind]), np.log(p.max(initial=1e-9)) - 255 / STEP)
             gain = np.clip(np.rint((np.log(p) - floor[kind]) * STEP), 1, 255).astype(np.uint8) if kept.any() else p
             hashes.append(own.hash[mine][kept])
             langs.append(np.full(int(kept.sum()), i))

@@ -15,7 +15,7 @@ rubbish: a threshold lies where the quantile `tail` would be if the bad side wen
 between the median and the quartile. `WIDTH` is the least spread of each measure, and no threshold is
 stricter than `SAFE`. A short text says little of common words and fluency: it is taken to be part like the rest.
 
-A language with fewer than `FEWEST` rows is not judged. What was learned, the share of the rows that each threshold
+A text without a letter goes in any case. A language with fewer than `FEWEST` rows is not judged otherwise. What was learned, the share of the rows that each threshold
 removes, and the share of good text among them (rows that every other measure finds in order) stand in the data card.
 
 `columns` adds `quality`, from 1 to 0, and the measures. Fluency counts all along; the others only beyond what is
@@ -337,6 +337,9 @@ def apply(batch: pl.DataFrame, decision: pl.DataFrame, *, columns: bool = False)
             by_tag.setdefault(tag, []).append(i)
     told = {key[0]: frame for key, frame in decision.group_by("lang")}
     for tag, rows in by_tag.items():
+        for i in rows:
+            if not any(c.isalpha() for c in own_text(texts[i])):
+                reasons[i] = "no letters"
         own = told.get(tag)
         if own is None or own["what"][0] == "few":
             continue
