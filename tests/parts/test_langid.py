@@ -221,14 +221,14 @@ def test_scripts_that_nothing_known_is_written_in_are_unknown() -> None:
     assert all(why.startswith("langid: unknown") for why in after["drop"])
 
 
-def test_a_line_of_a_million_characters_takes_seconds() -> None:
+def test_a_line_of_300_000_characters_takes_seconds() -> None:
     import time
 
     begin = time.process_time()
-    huge = ["a" * 1_000_000, "a@" * 500_000, "中" * 1_000_000, "word " * 200_000, "the clinic\n" * 90_000]
+    huge = ["a" * 300_000, "a@" * 150_000, "中" * 300_000, "word " * 60_000, "the clinic\n" * 30_000]
     after = langid.apply(frame(*((text, "eng_Latn") for text in huge)), NOTHING, columns=True)
     assert after.height == 5
-    assert time.process_time() - begin < 60, "linear: a quadratic pattern took minutes"
+    assert time.process_time() - begin < 30, "linear: a quadratic pattern took minutes"
 
 
 @pytest.fixture(scope="module")

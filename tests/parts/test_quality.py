@@ -117,7 +117,7 @@ def test_rubbish_goes_and_text_stays_in_every_script(decision: pl.DataFrame, tag
 def test_few_rows_are_not_judged_and_that_is_said() -> None:
     few = frame(*corpus(20), ("!!!", "eng_Latn"), (None, "eng_Latn"), ("abc", None))
     found = decided(few)
-    assert quality.apply(few, found)["drop"].null_count() == few.height
+    assert quality.apply(few, found)["drop"].drop_nulls().to_list() == ["no letters"]
     told = quality.learned(found)
     assert set(told["measure"]) == {"not judged, under 50 texts"} and told.height == len(WORDS)
 
@@ -182,14 +182,14 @@ def test_any_text_is_measured(rows: list[tuple[str, str]]) -> None:
 _cache: list[pl.DataFrame] = []
 
 
-def test_a_line_of_a_million_characters_takes_seconds(decision: pl.DataFrame) -> None:
+def test_a_line_of_300_000_characters_takes_seconds(decision: pl.DataFrame) -> None:
     import time
 
     begin = time.process_time()
-    huge = ["a" * 1_000_000, "a@" * 500_000, "中" * 1_000_000, "word " * 200_000, "\n" * 1_000_000]
+    huge = ["a" * 300_000, "a@" * 150_000, "中" * 300_000, "word " * 60_000, "\n" * 300_000]
     said = reasons(decision, *((text, "eng_Latn") for text in huge))
     assert all(said)
-    assert time.process_time() - begin < 60, "linear: a quadratic pattern took minutes"
+    assert time.process_time() - begin < 30, "linear: a quadratic pattern took minutes"
 
 
 def test_measures() -> None:

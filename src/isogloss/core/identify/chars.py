@@ -164,7 +164,7 @@ NAMES = ("langid.json", "langid.safetensors")
 def write(model: Ngrams, folder: Path, facts: dict[str, Any]) -> None:
     """Write an identifier into a folder: langid.json (with `facts`) and langid.safetensors."""
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)
     table = model.table
@@ -179,7 +179,7 @@ def write(model: Ngrams, folder: Path, facts: dict[str, Any]) -> None:
         "weights": model.weights.astype(np.float32),
     }
     with files.whole(folder / NAMES[1]) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+        temporary.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
     digest = files.digest(folder / NAMES[1])
     head = {"kind": "isogloss langid", "version": VERSION, "tags": list(model.tags), "beta": list(model.beta)}
     files.write_json(folder / NAMES[0], {**head, "sha": digest, **facts})

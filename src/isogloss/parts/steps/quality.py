@@ -2,9 +2,9 @@
 
 Five measures, the same in all scripts:
 
-- **length**: letters (one that stands for a syllable or a word counts two);
 - **symbols**: characters that are no letters and no marks, spaces aside, share;
 - **repeated**: lines, runs of four words and runs of one character that were there before, share;
+- **length**: letters (one that stands for a syllable or a word counts two);
 - **common**: words that are among the `COMMON` commonest of the language, learned from the corpus, share (where nothing
   separates words: pairs of characters);
 - **fluency**: mean log probability of its character n-grams in the language, by the packaged identifier's table
@@ -51,7 +51,7 @@ COMMON = 60
 # Words and n-grams that a text is given beside its own, as usual as the language's.
 BESIDE = {"common": 8, "fluency": 40}
 # Each measure: which side is bad, the least spread, and the strictest that a threshold may be.
-MEASURES = ("length", "symbols", "repeated", "common", "fluency")
+MEASURES = ("symbols", "repeated", "length", "common", "fluency")
 LOW = {"length": True, "symbols": False, "repeated": False, "common": True, "fluency": True}
 WIDTH = {"length": 0.15, "symbols": 0.015, "repeated": 0.03, "common": 0.02, "fluency": 0.08}
 SAFE = {"length": 4.1, "symbols": 0.3, "repeated": 0.3, "common": 0.5, "fluency": 0.0}
@@ -81,16 +81,14 @@ def plain(text: str) -> tuple[float, float, float]:
     """Length (its logarithm), symbols and repetition of a text without addresses and @names."""
     import math
 
-    text = own_text(text)
-    n = _near.n_units("".join(c for c in pieces(text, _measures.READ) if c.isalpha()))
-    if len(text) > _measures.READ:
-        n = round(n * len(text) / _measures.READ)
-    return math.log1p(n), _measures.symbols(text), _measures.repeated(text)
+    read = own_text(pieces(text, _measures.READ))
+    n = _near.n_units("".join(c for c in read if c.isalpha())) * max(1, len(text) / _measures.READ)
+    return math.log1p(round(n)), _measures.symbols(read), _measures.repeated(read)
 
 
 def form(text: str) -> str:
     """The letters of a text as its words and n-grams are counted: at most `LONG` characters of it."""
-    return normal(pieces(own_text(text), LONG))
+    return normal(pieces(own_text(pieces(text, _measures.READ)), LONG))
 
 
 def common(forms: Sequence[str], words: frozenset[str], usual: float) -> list[float]:
@@ -338,7 +336,7 @@ def apply(batch: pl.DataFrame, decision: pl.DataFrame, *, columns: bool = False)
     told = {key[0]: frame for key, frame in decision.group_by("lang")}
     for tag, rows in by_tag.items():
         for i in rows:
-            if not any(c.isalpha() for c in own_text(texts[i])):
+            if not any(c.isalpha() for c in own_text(pieces(texts[i], 20 * _measures.READ))):
                 reasons[i] = "no letters"
         own = told.get(tag)
         if own is None or own["what"][0] == "few":
