@@ -17,7 +17,7 @@ drops a row that declares its language.
 have more than `max_other` of its letters.
 
 **Filling.** A row without `lang` gets one of the declared languages `langs` (without `langs`: any language that is
-known or declared in the corpus), else it is dropped as "langid: unknown" with what was seen.
+known or declared in the corpus), else it is dropped as "unknown language" with what was seen.
 
 **Languages that the identifier lacks** are learned from the corpus, where `FEWEST` rows or more declare them and are
 not surely in another language; `isogloss train-langid` does the same ahead, on other text.
@@ -56,6 +56,8 @@ _OTHER_HAN = {"Hans": "Hant", "Hant": "Hans"}
 
 # Rows of a language that is learned: at least, and at most; characters of each.
 FEWEST, MOST, LONG = 40, 2000, 600
+# A text with fewer letters does not say its language.
+SAYS = 4
 # A text fits a language when it is likelier to be in it than in one that is not known.
 FITS = 0.5
 # Lines of a text that are read, and characters of one.
@@ -234,7 +236,7 @@ def _fill(
     for tag in declared:
         if tag[:3] in seen and (script_share(text, tag[4:]) or 0.0) >= 0.5:
             by_code.setdefault(tag[:3], []).append(tag)
-    if not ranked:
+    if not ranked or n_letters(text) < SAYS:
         return None, ""
     masses: dict[str, float] = {}
     for tag, share in ranked:
@@ -342,11 +344,11 @@ def apply(
         if tag is None:
             ranked = _ranked(reader.tags, reading.probs[place])
             tags[i], seen = _fill(texts[i], declared, ranked, fits[i], min_confidence)
-            reasons[i] = None if tags[i] else "langid: unknown" + (f" ({seen})" if seen else "")
+            reasons[i] = None if tags[i] else "unknown language" + (f" ({seen})" if seen else "")
         elif tag in knows and n_letters(texts[i]) >= min_letters:
             says, confidence = best[i]
             if fits[i] >= FITS and confidence >= min_confidence and not close(says[:3], tag[:3]):
-                reasons[i] = f"langid: says {says[:3]} {confidence:.2f}, declared {tag}"
+                reasons[i] = f"another language: says {says[:3]} {confidence:.2f}, declared {tag}"
     if max_other < 1:
         checked = [
             tag if olds[i] is None and reasons[i] is None and tag in knows else None for i, tag in enumerate(tags)
@@ -355,7 +357,7 @@ def apply(
         for i, (share, which) in enumerate(shares):
             if share > max_other:
                 reasons[i] = (
-                    f"langid: lines in other languages, first {which[:3]}, have {share:.0%} of its letters, declared {tags[i]}".replace(
+                    f"lines in other languages: first {which[:3]}, have {share:.0%} of its letters, declared {tags[i]}".replace(
                         "%", " %"
                     )
                 )
