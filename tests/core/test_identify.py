@@ -105,7 +105,7 @@ def test_scripts_decide_who_may_be_named() -> None:
     assert "zho_Hans" in found[0] and "zho_Hant" not in found[0] and not {"rus_Cyrl", "eng_Latn"} & {*found[0]}
     assert "zho_Hant" in found[1] and "zho_Hans" not in found[1]
     assert found[2:] == [["jpn_Jpan"], ["kor_Kore"], ["rus_Cyrl"], ["eng_Latn"], []]
-    assert own_text("see https://a.example/b?c=d or me@x.org, @you") == "see   or  , "
+    assert own_text("see https://a.example/b?c=d or me@x.org, @you") == "see   or  ,  "
 
 
 def test_words_in_another_language_are_found() -> None:
