@@ -103,7 +103,7 @@ def prepare(
     kept = _kept(recipe, run, skeleton, rows) if trims else None
     _say_size(skeleton, skeleton_rates, kept, spec, world, say)
 
-    model, rates = model_of(recipe, begin(skeleton=False, kept=kept))
+    model, rates = model_of(recipe, begin(skeleton=False, kept=kept, tokenizer=skeleton.tokenizer))
     if kept is not None and trimming.trimmed(model.net) is None:
         say.note("the table of the vocabulary cannot be told from other weights, so it is trained whole")
     # What training cuts, evaluation and serving cut too: the length is written with the tokenizer.
@@ -132,6 +132,8 @@ def prepare(
     lengths = None if tied else np.array([len(row["ids"]) for row in encoded])
     feed = Feed(recipe.bound(spec.mix, "mixes"), slim(rows), recipe.seed, lengths, spec.batch, spec.batch_tokens)
     n_rows = np.bincount(codes, minlength=len(langs))
+    pulse = _pulse(run, model, langs, recipe.seed)
+    model.put_away()
     return Job(
         trainee,
         encoded,
@@ -144,7 +146,7 @@ def prepare(
         spec,
         _tokens_per_word(rows, encoded),
         Health(langs, chance_loss(rows["label"].to_list(), weights) if labels else None),
-        _pulse(run, model, langs, recipe.seed),
+        pulse,
         model.below,
     )
 
@@ -179,7 +181,8 @@ def _choosing(spec: Train, rows: pl.DataFrame) -> list[str]:
     langs = sorted(rows["lang"].unique().to_list())
     choosing = [lang for lang in langs if spec.langs is None or lang in spec.langs]
     n_own, n_drawn = Counter(rows["lang"].to_list()), spec.shots.rows if spec.shots else 0
-    strangers = [lang for lang in langs if lang not in choosing and n_own[lang] > n_drawn]
+    drawn_of = langs if spec.shots is None or spec.shots.langs is None else spec.shots.langs
+    strangers = [lang for lang in langs if lang not in choosing and (n_own[lang] > n_drawn or lang not in drawn_of)]
     if strangers:
         raise IsoglossError(
             f"rows of {', '.join(strangers)} reached training; train.langs does not name it"
@@ -275,6 +278,7 @@ def _start(
     *,
     skeleton: bool,
     kept: np.ndarray | None = None,
+    tokenizer: Any = None,
 ) -> Start:
     loading: dict[str, Any] = {}
     for method in recipe.methods:
@@ -282,7 +286,7 @@ def _start(
     return Start(
         tuple(labels), folder, lambda: rows.select("text", "lang"), recipe.locate, recipe.seed,
         dropout=recipe.train.dropout, loading=loading, skeleton=skeleton,
-        embeds=not recipe.the_task.part.constant("LABELLED", True), kept=kept,
+        embeds=not recipe.the_task.part.constant("LABELLED", True), kept=kept, tokenizer=tokenizer,
     )  # fmt: skip
 
 
