@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from isogloss.core import files
 from isogloss.core.errors import DamagedError, DataError
 from isogloss.core.identify.grams import KINDS, ORDERS, WORD, normal, pieces
-from isogloss.core.identify.letters import fits_script
+from isogloss.core.identify.letters import alone, fits_script
 from isogloss.core.identify.reading import Reading
 from isogloss.core.identify.table import Scores, Table
 
@@ -37,7 +37,7 @@ SIGNS = (
     "rival_word",
 )
 # Margin and rivals where no other language is written so: halfway between those of known and of hidden languages, for that
-# says nothing.
+# says nothing. What says something there is how many speakers that script has in other languages (`letters.alone`).
 ALONE = (0.85, 0.06, 0.2)
 # A text of as many characters has half the say of a long one.
 SHORT = 50
@@ -81,8 +81,9 @@ class Ngrams:
 
         total = np.where(allowed, weighted(scores), -np.inf)
         probs = softmax(total * temperature(self.beta, scores.n_chars)[:, None])
-        signs = signs_of(scores, total, self.usual)
-        fit = 1 / (1 + np.exp(-(signs @ self.weights[:-1] + self.weights[-1])))
+        odds = signs_of(scores, total, self.usual) @ self.weights[:-1] + self.weights[-1]
+        odds += np.where(allowed.sum(1) == 1, alone(self.tags)[total.argmax(1)], 0)
+        fit = 1 / (1 + np.exp(-odds))
         nowhere = ~allowed.any(1)
         probs[nowhere], fit[nowhere] = 0, 0
         return probs, fit
@@ -120,8 +121,8 @@ def signs_of(scores: Scores, total: np.ndarray, usual: np.ndarray) -> np.ndarray
     order = np.argpartition(-total, min(1, n_langs - 1), axis=1)[:, :2]
     first = total.argmax(1)
     second = np.where(order[:, 0] == first, order[:, -1], order[:, 0])
-    alone = (second == first) | ~np.isfinite(total[row, second])
-    second = np.where(alone, first, second)
+    single = (second == first) | ~np.isfinite(total[row, second])
+    second = np.where(single, first, second)
     few = np.maximum(scores.n_chars, 1)
     kinds, worth = told_by(usual)
     off = []
@@ -130,10 +131,10 @@ def signs_of(scores: Scores, total: np.ndarray, usual: np.ndarray) -> np.ndarray
             its = kind[first] + place * KINDS
             far = (part[row, kind[first], first] - usual[0, its, first]) / usual[1, its, first]
             off.append(np.where(counts[first], np.clip(far, -8, 3), 0))
-    lead = np.where(alone, 0.0, total[row, first]) - np.where(alone, 0.0, total[row, second])
-    margin = np.where(alone, ALONE[0], np.minimum(lead / few, 1.0))
+    lead = np.where(single, 0.0, total[row, first]) - np.where(single, 0.0, total[row, second])
+    margin = np.where(single, ALONE[0], np.minimum(lead / few, 1.0))
     rivals = [scores.seen[row, kinds[i][first], first] - scores.seen[row, kinds[i][first], second] for i in (0, 2)]
-    rivals = [np.where(alone, usually, rival) for usually, rival in zip(ALONE[1:], rivals, strict=True)]
+    rivals = [np.where(single, usually, rival) for usually, rival in zip(ALONE[1:], rivals, strict=True)]
     signs = np.column_stack([*off, margin, *rivals])
     return np.asarray(signs * (few / (few + SHORT))[:, None])
 

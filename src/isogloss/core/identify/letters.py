@@ -91,6 +91,25 @@ def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
 
 
 @cache
+def alone(tags: tuple[str, ...]) -> np.ndarray:
+    """Log odds (L,) that a text in the script of a language is in it, when nothing else is known: by speakers, within 3.
+
+    >>> alone(("tam_Taml", "rus_Cyrl")).round(1).tolist()
+    [3.0, -0.1]
+    """
+    import numpy as np
+
+    from isogloss.core.lang import facts, table
+
+    speakers: dict[str, int] = {}
+    for tag, row in table().items():
+        speakers[tag[4:]] = speakers.get(tag[4:], 0) + (row.speakers or 0)
+    share = np.array([(facts(tag).speakers or 0) / max(1, speakers.get(tag[4:], 0)) for tag in tags])
+    share = np.where(share > 0, np.clip(share, 0.05, 0.95), 0.5)
+    return np.asarray(np.log(share / (1 - share)))
+
+
+@cache
 def _han(character: str) -> int:
     """1 for a character that only GB 2312 writes, 2 for one that only Big5 writes, else 0."""
 

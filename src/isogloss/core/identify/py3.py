@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from isogloss.core.identify.grams import pieces
-from isogloss.core.identify.letters import fits_script
+from isogloss.core.identify.letters import alone, fits_script
 from isogloss.core.identify.reading import Reading
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ class Py3:
 
         totals, signs = self.signs(texts, among)
         nothing = ~np.isfinite(totals).any(1)
-        totals = totals * HEAT
-        probs = softmax(totals)
-        fits = 1 / (1 + np.exp(-(signs @ np.array(WEIGHTS[:-1]) + WEIGHTS[-1])))
+        odds = signs @ np.array(WEIGHTS[:-1]) + WEIGHTS[-1]
+        odds += np.where(np.isfinite(totals).sum(1) == 1, alone(self.tags)[totals.argmax(1)], 0)
+        probs, fits = softmax(totals * HEAT), 1 / (1 + np.exp(-odds))
         probs[nothing], fits[nothing] = 0, 0
         return Reading(self.tags, probs, fits)
