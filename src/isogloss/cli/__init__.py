@@ -12,12 +12,12 @@ import sys
 
 import typer
 
-from isogloss.cli import chain, languages, models, planning, project, tokenizers
+from isogloss.cli import chain, languages, models, planning, project, text, tokenizers
 from isogloss.cli.app import app
 from isogloss.cli.screen import Screen, plain, put_json
 from isogloss.core.errors import IsoglossError, PlaceError
 
-__all__ = ["app", "chain", "languages", "main", "models", "planning", "project", "tokenizers"]
+__all__ = ["app", "chain", "languages", "main", "models", "planning", "project", "text", "tokenizers"]
 
 
 def main(arguments: list[str] | None = None) -> None:

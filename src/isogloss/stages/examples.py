@@ -30,8 +30,8 @@ def kind(reason: str) -> str:
 
     >>> kind("near-duplicate of a-17 (Jaccard 0.83); their labels differ")
     'near-duplicate; their labels differ'
-    >>> kind("found in bench.jsonl (near, Jaccard 0.91)"), kind("langid: says deu 0.99, declared eng_Latn")
-    ('found in bench.jsonl (near)', 'langid: says deu, declared eng_Latn')
+    >>> kind("found in bench.jsonl (near, Jaccard 0.91)"), kind("another language: says deu 0.99, declared eng_Latn")
+    ('found in bench.jsonl (near)', 'another language: says deu, declared eng_Latn')
     """
     text = re.sub(r"\(([a-z-]+), [^)]*\)", r"(\1)", reason)
     text = re.sub(r"\s*\([A-Z0-9][^)]*\)", "", text)

@@ -138,9 +138,10 @@ def _paths(knobs: dict[str, Any]) -> Iterator[Path]:
     for value in knobs.values():
         for item in value if isinstance(value, list | tuple) else [value]:
             if isinstance(item, Path):
-                if not item.is_file():
+                if not item.exists():
                     raise DataError(f"a step names the file {item}, which is not there")
-                yield item
+                # Of a folder, what lies directly in it: a trained identifier.
+                yield from sorted(path for path in item.iterdir() if path.is_file()) if item.is_dir() else [item]
 
 
 def _prepare(

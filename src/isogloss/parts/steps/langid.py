@@ -7,85 +7,69 @@ stands for a syllable or a word counts two, here and in `min_letters`: a name in
 Han with kana, Korean is Hangul with Han; Hans and Hant are told apart by the characters that only GB 2312 or only
 Big5 can write.
 
-**Language.** py3langid (139 languages, Barbaresi; Lui and Baldwin 2012) mislabels with confidence what it does not
-know, so a row goes only when all of this holds: the identifier knows the declared language, it says another one with
-at least `min_confidence`, the two are not close relatives (`CLOSE`, or one macrolanguage), and the text has at least
-`min_letters` letters.
+**Language.** The identifier (`core/identify`) is the packaged n-gram one with py3langid beside it, or yours. It names a
+language, with a confidence that is right as often as it says, and says whether the text fits any language that it
+knows. A row goes when the identifier knows the declared language, the text fits another one, with `min_confidence`,
+that is no close relative (`CLOSE`, or one macrolanguage), and it has `min_letters` letters or more. "Unknown" never
+drops a row that declares its language.
 
-**Filling.** A row without `lang` gets one of the declared languages `langs` (without `langs`: any language the
-identifier knows or the corpus declares). The identifier fills what it knows. Where the corpus itself has rows of
-languages that the identifier lacks, a naive Bayes over their character 1- to 3-grams, learnt from the rows with
-a declared language, has its say; a text is filled when the one that speaks is confident, else it is dropped as
-"langid: cannot tell".
+**Lines.** Of a text of several lines each line is read too, and a row goes when lines that are surely in other languages
+have more than `max_other` of its letters.
+
+**Filling.** A row without `lang` gets one of the declared languages `langs` (without `langs`: any language that is
+known or declared in the corpus), else it is dropped as "unknown language" with what was seen.
+
+**Languages that the identifier lacks** are learned from the corpus, where `FEWEST` rows or more declare them and are
+not surely in another language; `isogloss train-langid` does the same ahead, on other text.
+
+`columns` adds what was seen to every row: `lang_seen` (a tag or "unknown"), `lang_confidence`, `lang_fit`,
+`lang_other` (the share of its letters in words of other languages than its own) and `lang_others` (which).
 """
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Container, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from isogloss.core import near as _near
+from isogloss.core.identify.letters import han_form, own_text
+from isogloss.core.identify.relatives import close
 from isogloss.core.scripts import unicode_scripts
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
 
-VERSION = 1
+    from isogloss.core.identify import Identifier, Ngrams
+
+VERSION = 2
 Share = Annotated[float, Field(ge=0, le=1)]
+Which = Literal["both", "ngrams", "py3langid"]
 # Rows without a language may be read: this step names it.
 FILLS_LANG = True
 
-# ISO 639-3 codes of close relatives that no identifier tells apart reliably on a sentence. Members of one
-# macrolanguage (Arabic varieties, Malay and Indonesian, Serbo-Croatian, Chinese ...) need no entry.
-CLOSE = (
-    "bos hrv srp cnr hbs slv",
-    "ind zsm msa min bjn ace bug ban sun jav",
-    "nob nno nor dan swe",
-    "ces slk",
-    "bul mkd",
-    "bel ukr rus",
-    "spa glg por ast arg ext cat",
-    "cat oci",
-    "ita vec lij nap scn lmo",
-    "fra wln",
-    "gcf gcr hat",
-    "nld afr fry lim",
-    "deu ltz",
-    "hin mar npi san gom",
-    "pes prs tgk",
-    "aze azj tur crh tuk uzn uzs",
-    "kaz kir tat bak",
-    "xho zul ssw nbl",
-    "sot nso tsn",
-    "kin run lug",
-    "gle gla",
-    "lav ltg lvs",
-    "eng pcm",
-    "asm ben",
-    "zho yue wuu cmn",
-    "ell grc",
-    "heb hbo",
-    "urd hin",
-)
-
 _OTHER_HAN = {"Hans": "Hant", "Hant": "Hans"}
 
-N_FEATURES = 1 << 15
-# Characters of a row that naive Bayes reads.
-N_READ = 1000
+# Rows of a language that is learned: at least, and at most; characters of each.
+FEWEST, MOST, LONG = 40, 2000, 600
+# A text with fewer letters does not say its language.
+SAYS = 4
+# A text fits a language when it is likelier to be in it than in one that is not known.
+FITS = 0.5
+# Lines of a text that are read, and characters of one.
+LINES, LINE = 200, 600
+SEEN = {"lang_seen": "s", "lang_confidence": "f", "lang_fit": "f", "lang_other": "f", "lang_others": "s"}
 
 
 @cache
-def _patterns() -> tuple[Any, Any]:
+def _letter() -> Any:
     import regex
 
-    apart = regex.compile(r"\b(?:[a-z][a-z0-9+.-]{1,11}://|www\.)\S+|[^\s@]+@[^\s@]+\.\w+|(?<!\w)@\w+", regex.I)
-    return apart, regex.compile(r"\p{L}")
+    return regex.compile(r"\p{L}")
 
 
 @cache
@@ -102,45 +86,13 @@ def _letters_of(script: str) -> Any:
         return None
 
 
-def own_text(text: str) -> str:
-    """Take web addresses, e-mail addresses and @names out of a text.
-
-    >>> own_text("ጥሩ https://example.org/a @abc")
-    'ጥሩ    '
-    """
-    return str(_patterns()[0].sub(" ", text))
-
-
 def n_letters(text: str) -> int:
     """Count the letters of a text; one that stands for a syllable or a word (Han, kana, Ethiopic ...) counts two.
 
     >>> n_letters("ab 12"), n_letters("中文")
     (2, 4)
     """
-    return _near.n_units("".join(_patterns()[1].findall(text)))
-
-
-def han_form(text: str) -> tuple[int, int]:
-    """Count the characters that only simplified and only traditional Chinese uses.
-
-    >>> han_form("汉语"), han_form("漢語"), han_form("中文")
-    ((2, 0), (0, 2), (0, 0))
-    """
-
-    def has(character: str, charset: str) -> bool:
-        try:
-            character.encode(charset)
-        except UnicodeEncodeError:
-            return False
-        return True
-
-    simple = traditional = 0
-    for character in text:
-        if character >= "\u3400":
-            gb, big = has(character, "gb2312"), has(character, "big5")
-            simple += gb and not big
-            traditional += big and not gb
-    return simple, traditional
+    return _near.n_units("".join(_letter().findall(text)))
 
 
 def script_share(text: str, script: str) -> float | None:
@@ -168,226 +120,289 @@ def main_script(text: str, scripts: Sequence[str]) -> str | None:
     return scripts[-best[1]] if best[0] >= 0.5 else None
 
 
-@cache
-def _identifier() -> tuple[Any, dict[str, str]]:
-    """Load py3langid and the ISO 639-3 code of each of its labels that names a language."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    from isogloss.core.errors import DataError
-    from isogloss.core.lang import resolve
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    codes: dict[str, str] = {}
-    for label in identifier.labels:
-        try:
-            codes[label] = resolve(label).tag.split("_")[0]
-        except DataError:
-            continue  # zxx: no language
-    return identifier, codes
+def known(identifier: Which = "both", model: Path | None = None) -> frozenset[str]:
+    """Give the tags that the identifier knows."""
+    return frozenset(_identifier(identifier, model, ()).tags)
 
 
-@cache
-def known() -> frozenset[str]:
-    """Give the ISO 639-3 codes that the packaged identifier knows."""
-    return frozenset(_identifier()[1].values())
+# -- the identifier, and what it lacks --------------------------------------------------------------------------
 
 
-@cache
-def close(a: str, b: str) -> bool:
-    """Tell whether two ISO 639-3 codes are one language, one macrolanguage or close relatives.
+def _identifier(which: Which, model: Path | None, learned: tuple[tuple[str, str, str | None], ...]) -> Identifier:
+    """The identifier, with the languages of `learned` (tag, text, group) where there are any."""
+    from isogloss.core import identify
 
-    >>> close("ind", "zsm"), close("arb", "ary"), close("eng", "deu")
-    (True, True, False)
+    own: Ngrams | None = None
+    if which != "py3langid" and learned:
+        base = identify.ngrams(model)
+        own = _taught(base, learned)
+    return identify.load(which, own or model)
+
+
+@lru_cache(maxsize=2)
+def _taught(base: Ngrams, rows: tuple[tuple[str, str, str | None], ...]) -> Ngrams:
+    """The base with more languages. Once a process for each corpus."""
+    from isogloss.core.identify import learning
+
+    texts = {tag: own for tag, own in learning.gather(rows).items() if len(own.normals) >= learning.FEWEST}
+    return learning.train(texts, base=base).model if texts else base
+
+
+def summarise(
+    batch: pl.DataFrame, *, identifier: Which = "both", model: Path | None = None, langs: tuple[str, ...] = ()
+) -> pl.DataFrame:
+    """Give texts of the declared languages that the identifier lacks: `lang, mark, text, group`.
+
+    At most `MOST` of each language, those with the smallest mark (a hash of the text): the same however shards are cut.
     """
-    from isogloss.core.errors import DataError
-    from isogloss.core.lang import facts, resolve
-
-    def macro(code: str) -> str:
-        try:
-            found = facts(resolve(code).tag).macrolanguage
-        except DataError:
-            return code
-        return found if found and found != "unknown" else code
-
-    return a == b or macro(a) == macro(b) or any({a, b} <= set(line.split()) for line in CLOSE)
-
-
-def identify(text: str) -> list[tuple[str, float]]:
-    """Give ISO 639-3 codes with probabilities, best first; no language (zxx) is left out but keeps its share."""
-    identifier, codes = _identifier()
-    total: dict[str, float] = {}
-    for label, share in identifier.rank(text):
-        if label in codes:
-            total[codes[label]] = total.get(codes[label], 0.0) + share
-    return sorted(total.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _features(text: str) -> np.ndarray:
-    """Hash the character 1- to 3-grams of a text to feature numbers."""
-    import numpy as np
-
-    parts = [_near.shingle_hashes(f" {_near.normalised(text[:N_READ])} ", n, distinct=False) for n in (1, 2, 3)]
-    return (np.concatenate(parts) >> np.uint64(17)).astype(np.int64) % N_FEATURES
-
-
-def summarise(batch: pl.DataFrame, *, langs: tuple[str, ...] = ()) -> pl.DataFrame:
-    """Count hashed character n-grams by declared language: `lang, feature, n`.
-
-    Bounded by `N_FEATURES` rows a language. Nothing is counted when the identifier knows all of `langs`.
-    """
-    import numpy as np
     import polars as pl
 
-    schema = {"lang": pl.String, "feature": pl.Int64, "n": pl.Int64}
-    if langs and all(tag.split("_")[0] in known() for tag in langs):
-        return pl.DataFrame(schema=schema)
-    rows = batch.select("lang", "text").filter(pl.col("lang").is_not_null() & pl.col("text").is_not_null())
-    frames = [pl.DataFrame(schema=schema)]
-    for (lang,), part in sorted(rows.group_by("lang"), key=lambda item: str(item[0][0])):
-        if langs and lang not in langs:
-            continue
-        counts = np.zeros(N_FEATURES, dtype=np.int64)
-        for some in part["text"].to_frame().iter_slices(512):
-            features = np.concatenate([_features(own_text(text)) for text in some["text"]])
-            counts += np.bincount(features, minlength=N_FEATURES)
-        seen = np.flatnonzero(counts)
-        frames.append(pl.DataFrame({"lang": [lang] * len(seen), "feature": seen, "n": counts[seen]}, schema=schema))
-    return pl.concat(frames)
+    schema = {"lang": pl.String, "mark": pl.String, "text": pl.String, "group": pl.String}
+    empty = pl.DataFrame(schema=schema)
+    there = set(known(identifier, model))
+    if identifier == "py3langid" or (langs and there >= set(langs)):
+        return empty
+    wanted = pl.col("lang").is_not_null() & ~pl.col("lang").is_in(sorted(there)) & pl.col("text").is_not_null()
+    if langs:
+        wanted &= pl.col("lang").is_in(list(langs))
+    rows = batch.filter(wanted)
+    group = rows["group"] if "group" in rows.columns else pl.Series([None] * rows.height, dtype=pl.String)
+    found: dict[str, list[tuple[str, str, str | None]]] = {}
+    for tag, text, tie in zip(rows["lang"].to_list(), rows["text"].to_list(), group.to_list(), strict=True):
+        text = own_text(text[:LONG])
+        share = script_share(text, tag[4:])
+        if n_letters(text) >= 10 and (share is None or share >= 0.5):
+            found.setdefault(tag, []).append((_near.digest(text).hex(), text, tie))
+    reader = _identifier(identifier, model, ()) if found else None
+    out = []
+    for tag in sorted(found):
+        some = sorted(found[tag], key=lambda row: row[0])[:MOST]
+        assert reader is not None
+        reading = reader.read([text for _, text, _ in some])
+        strange = [seen != "unknown" and not close(seen[:3], tag[:3]) for seen in reading.named(sure=0.9, fit=0.9)]
+        out += [(tag, *row) for row, no in zip(some, strange, strict=True) if not no]
+    return pl.DataFrame(out, schema=schema, orient="row") if out else empty
 
 
 def decide(summaries: pl.DataFrame) -> pl.DataFrame:
-    """Add up the counts; empty when every declared language is one that the identifier knows."""
+    """The texts that are learned from, of languages that have enough of them."""
     import polars as pl
 
-    lacking = [lang for lang in summaries["lang"].unique() if lang.split("_")[0] not in known()]
+    rows = summaries.unique(["lang", "mark"], keep="any").sort("lang", "mark", "group")
+    rows = rows.filter(pl.int_range(pl.len()).over("lang") < MOST)
+    return rows.filter(pl.len().over("lang") >= FEWEST)
+
+
+def learned(decision: pl.DataFrame) -> pl.DataFrame:
+    """The languages that were learned from the corpus itself, and from how many texts."""
+    return decision.group_by("lang").len("n_texts").sort("lang")
+
+
+def remarks(langs: tuple[str, ...], *, identifier: Which = "both", model: Path | None = None) -> list[str]:
+    """Say which languages the identifier lacks."""
+    lacking = sorted(set(langs) - known(identifier, model))
     if not lacking:
-        return summaries.clear()
-    return summaries.group_by("lang", "feature").agg(pl.col("n").sum()).sort("lang", "feature")
+        return []
+    shown = ", ".join(lacking[:12]) + (f" and {len(lacking) - 12} more" if len(lacking) > 12 else "")
+    return [
+        f"langid does not know {shown}: it learns them from {FEWEST} rows or more that declare them, else checks their "
+        "script only; isogloss train-langid learns them from other text"
+    ]
 
 
-class _Bayes:
-    """Naive Bayes over hashed n-grams, uniform prior; the posterior is flattened by sqrt(n) as py3langid does."""
-
-    def __init__(self, counts: pl.DataFrame) -> None:
-        import numpy as np
-
-        self.tags: list[str] = counts["lang"].unique().sort().to_list()
-        place = {tag: i for i, tag in enumerate(self.tags)}
-        table = np.full((N_FEATURES, max(1, len(self.tags))), 0.1)
-        rows = np.array([place[tag] for tag in counts["lang"].to_list()], dtype=np.int64)
-        table[counts["feature"].to_numpy(), rows] += counts["n"].to_numpy()
-        self.log = np.log(table / table.sum(axis=0))
-
-    def rank(self, text: str) -> list[tuple[str, float]]:
-        """Give tags with probabilities, best first; nothing for a text without characters."""
-        import numpy as np
-
-        features = _features(text)
-        if not self.tags or not features.size:
-            return []
-        scores = self.log[features].sum(axis=0) / math.sqrt(features.size)
-        shares = np.exp(scores - scores.max())
-        shares /= shares.sum()
-        order = np.argsort(-shares, kind="stable")
-        return [(self.tags[i], float(shares[i])) for i in order]
+# -- one text ---------------------------------------------------------------------------------------------------
 
 
-def _fill(text: str, tags: Sequence[str], bayes: _Bayes | None, min_confidence: float) -> tuple[str | None, str]:
-    """Choose the tag of a text among `tags`: (tag or None, what was seen)."""
-    scripts = tuple(dict.fromkeys(tag.split("_")[1] for tag in tags))
-    fits = {script for script in scripts if (script_share(text, script) or 0.0) >= 0.5}
-    if not fits:
-        return None, ""
-    guesses = bayes.rank(text) if bayes else []
-    guesses = [(tag, share) for tag, share in guesses if tag in tags and tag.split("_")[1] in fits]
-    if guesses and guesses[0][0].split("_")[0] not in known():
-        tag, share = guesses[0]
-        if share >= min_confidence:
-            return tag, ""
-        return None, f"{tag} {share:.2f}"
-    by_code: dict[str, list[str]] = {}
-    for tag in tags:
-        if tag.split("_")[1] in fits:
-            by_code.setdefault(tag.split("_")[0], []).append(tag)
-    # A language that is not declared speaks for the likeliest declared language it is close to.
-    ranked = identify(text)
-    masses: dict[str, float] = {}
-    for code, share in ranked:
-        if share < 0.001:
-            break
-        heir = next((other for other, _ in ranked if other in by_code and _heir(code, other, by_code)), code)
-        masses[heir] = masses.get(heir, 0.0) + share
-    code, share = max(masses.items(), key=lambda item: (item[1], item[0]))
-    if code not in by_code:
-        return None, f"{code} {share:.2f} is not declared"
-    if share < min_confidence:
-        return None, f"{code} {share:.2f}"
-    choices = by_code[code]
-    script = main_script(text, [tag.split("_")[1] for tag in choices])
-    return (f"{code}_{script}", "") if script else (None, "")
+def _scripts_doubt(text: str, tag: str, min_script: float) -> str | None:
+    share = script_share(text, tag[4:])
+    if share is None or share >= min_script:
+        return None
+    return f"script: {share:.0%} {tag[4:]}, declared {tag}".replace("%", " %")
 
 
 def _heir(code: str, other: str, declared: Container[str]) -> bool:
     return code == other or (code not in declared and close(code, other))
 
 
-def _doubt(text: str, tag: str, min_confidence: float, min_script: float, min_letters: int) -> str | None:
-    """Give the reason why a text cannot be in the declared language `tag`, or None."""
-    code, _, script = tag.partition("_")
-    text = own_text(text)
-    share = script_share(text, script)
-    if share is not None and share < min_script:
-        return f"script: {share:.0%} {script}, declared {tag}".replace("%", " %")
-    if code not in known() or n_letters(text) < min_letters:
-        return None
-    best, confidence = identify(text)[0]
-    if confidence < min_confidence or close(best, code):
-        return None
-    return f"langid: says {best} {confidence:.2f}, declared {tag}"
+def _fill(
+    text: str, declared: Sequence[str], ranked: Sequence[tuple[str, float]], fit: float, sure: float
+) -> tuple[str | None, str]:
+    """Choose the tag of a text among the declared ones: (tag or None, what was seen).
+
+    A language that is not declared speaks for the likeliest declared one that is close to it.
+    """
+    seen = {tag[:3] for tag, _ in ranked}
+    by_code: dict[str, list[str]] = {}
+    for tag in declared:
+        if tag[:3] in seen and (script_share(text, tag[4:]) or 0.0) >= 0.5:
+            by_code.setdefault(tag[:3], []).append(tag)
+    if not ranked or n_letters(text) < SAYS:
+        return None, ""
+    masses: dict[str, float] = {}
+    for tag, share in ranked:
+        heir = next(
+            (other[:3] for other, _ in ranked if other[:3] in by_code and _heir(tag[:3], other[:3], by_code)), tag[:3]
+        )
+        masses[heir] = masses.get(heir, 0.0) + share
+    code, share = max(masses.items(), key=lambda item: (item[1], item[0]))
+    if fit < FITS:
+        return None, f"nearest {code}, but it does not fit"
+    if code not in by_code:
+        return None, f"{code} {share:.2f} is not declared"
+    if share < sure:
+        return None, f"{code} {share:.2f}"
+    choices = by_code[code]
+    script = main_script(text, [tag[4:] for tag in choices])
+    return (f"{code}_{script}", "") if script else (None, "")
+
+
+def _ranked(tags: Sequence[str], probs: Any) -> list[tuple[str, float]]:
+    """Tags with at least a thousandth, likeliest first."""
+    places = [int(i) for i in (probs >= 0.001).nonzero()[0]]
+    return sorted(((tags[i], float(probs[i])) for i in places), key=lambda item: (-item[1], item[0]))
+
+
+def _other_lines(
+    reader: Identifier, texts: Sequence[str], tags: Sequence[str | None], min_letters: int, sure: float
+) -> list[tuple[float, str]]:
+    """Of each text with a language: the share of its letters in lines of other languages, and the first of these."""
+    lines: list[str] = []
+    owner: list[int] = []
+    total = [0] * len(texts)
+    for i, (text, tag) in enumerate(zip(texts, tags, strict=True)):
+        own = [line for line in text.splitlines() if line.strip()][:LINES] if tag else []
+        total[i] = sum(n_letters(line) for line in own) if len(own) > 1 else 0
+        for line in own if len(own) > 1 else []:
+            if n_letters(line) >= min_letters:
+                lines.append(line[:LINE])
+                owner.append(i)
+    other = [0] * len(texts)
+    which: list[dict[str, int]] = [{} for _ in texts]
+    seen = reader.read(lines).named(sure=max(sure, 0.9)) if lines else []
+    for line, i, tag in zip(lines, owner, seen, strict=True):
+        declared = tags[i]
+        if tag != "unknown" and declared and not close(tag[:3], declared[:3]):
+            other[i] += n_letters(line)
+            which[i][tag] = which[i].get(tag, 0) + n_letters(line)
+    return [
+        (other[i] / total[i] if total[i] else 0.0, max(sorted(which[i]), key=which[i].__getitem__, default=""))
+        for i in range(len(texts))
+    ]
 
 
 def apply(
     batch: pl.DataFrame,
     decision: pl.DataFrame,
     *,
+    identifier: Which = "both",
+    model: Path | None = None,
     min_confidence: Share = 0.5,
     min_script: Share = 0.5,
     min_letters: Annotated[int, Field(ge=1)] = 15,
+    max_other: Share = 0.5,
+    columns: bool = False,
     langs: tuple[str, ...] = (),
 ) -> pl.DataFrame:
     """Write the reasons into `drop` and fill `lang` where it is null.
 
     Knobs
+        identifier: both identifiers as one, the n-gram one alone, or py3langid alone
+        model: the folder of an n-gram identifier that isogloss train-langid made, instead of the packaged one, path
         min_confidence: probability from which the identifier is believed, share 0..1
         min_script: share of the letters that must be in the declared script, share 0..1
         min_letters: shorter texts are checked for script only, letters
+        max_other: share of the letters that lines in other languages may have, share 0..1; 1 reads no lines
+        columns: add what was seen as columns (lang_seen, lang_confidence, lang_fit, lang_other, lang_others)
 
-    `langs`, the declared languages, is filled in by the engine.
+    `langs`, the declared languages, is filled in by the engine. Errors: DataError and DamagedError for `model`.
     """
     import polars as pl
 
-    bayes = _Bayes(decision) if decision.height else None
-    tags: Sequence[str] = langs
+    taught = tuple(decision.select("lang", "text", "group").iter_rows()) if decision.height else ()
+    reader = _identifier(identifier, model, taught)
+    knows = set(reader.tags)
     olds = batch["drop"].to_list() if "drop" in batch.columns else [None] * batch.height
-    found: list[str | None] = []
-    drop: list[str | None] = []
-    for text, tag, old in zip(batch["text"].to_list(), batch["lang"].to_list(), olds, strict=True):
-        reason = None
-        if tag is None and old is None:
-            if not tags:
-                tags = _all_tags(bayes)
-            tag, seen = _fill(own_text(text or ""), tags, bayes, min_confidence)
-            reason = None if tag else "langid: cannot tell" + (f" ({seen})" if seen else "")
-        elif text is not None and old is None:
-            reason = _doubt(text, tag, min_confidence, min_script, min_letters)
-        found.append(tag)
-        drop.append(old if old is not None else reason)
-    return batch.with_columns(pl.Series("lang", found, dtype=pl.String), pl.Series("drop", drop, dtype=pl.String))
+    tags: list[str | None] = batch["lang"].to_list()
+    texts = [own_text(text or "") for text in batch["text"].to_list()]
+    reasons: list[str | None] = [
+        _scripts_doubt(text, tag, min_script) if tag and old is None else None
+        for text, tag, old in zip(texts, tags, olds, strict=True)
+    ]
+    open_rows = [
+        i
+        for i, (text, tag) in enumerate(zip(texts, tags, strict=True))
+        if olds[i] is None
+        and reasons[i] is None
+        and (columns or tag is None or (tag in knows and n_letters(text) >= min_letters))
+    ]
+    reading = reader.read([texts[i] for i in open_rows])
+    best = dict(zip(open_rows, reading.best(), strict=True))
+    fits = dict(zip(open_rows, reading.fits.tolist(), strict=True))
+    declared = langs or _all_tags(reader)
+    for place, i in enumerate(open_rows):
+        tag = tags[i]
+        if tag is None:
+            ranked = _ranked(reader.tags, reading.probs[place])
+            tags[i], seen = _fill(texts[i], declared, ranked, fits[i], min_confidence)
+            reasons[i] = None if tags[i] else "unknown language" + (f" ({seen})" if seen else "")
+        elif tag in knows and n_letters(texts[i]) >= min_letters:
+            says, confidence = best[i]
+            if fits[i] >= FITS and confidence >= min_confidence and not close(says[:3], tag[:3]):
+                reasons[i] = f"another language: says {says[:3]} {confidence:.2f}, declared {tag}"
+    if max_other < 1:
+        checked = [
+            tag if olds[i] is None and reasons[i] is None and tag in knows else None for i, tag in enumerate(tags)
+        ]
+        shares = _other_lines(reader, texts, checked, min_letters, min_confidence)
+        for i, (share, which) in enumerate(shares):
+            if share > max_other:
+                reasons[i] = (
+                    f"lines in other languages: first {which[:3]}, have {share:.0%} of its letters, declared {tags[i]}".replace(
+                        "%", " %"
+                    )
+                )
+    out = batch.with_columns(
+        pl.Series("lang", tags, dtype=pl.String),
+        pl.Series("drop", [old or new for old, new in zip(olds, reasons, strict=True)], dtype=pl.String),
+    )
+    return out.with_columns(*_seen(reader, texts, tags, best, fits)) if columns else out
 
 
-def _all_tags(bayes: _Bayes | None) -> list[str]:
-    """Give the usual tag of every language that the identifier knows, and those that the corpus declares."""
+def _seen(
+    reader: Identifier,
+    texts: Sequence[str],
+    tags: Sequence[str | None],
+    best: dict[int, tuple[str, float]],
+    fits: dict[int, float],
+) -> list[pl.Series]:
+    """The columns of what was seen; null where nothing was read."""
+    import polars as pl
+
+    from isogloss.core.identify import Ngrams, packaged, spans
+
+    model = getattr(reader, "first", reader)
+    model = model if isinstance(model, Ngrams) else packaged()
+    found = spans.spans(model, texts, [tag or best.get(i, (None, 0))[0] for i, tag in enumerate(tags)])
+    values: dict[str, list[Any]] = {name: [None] * len(texts) for name in SEEN}
+    for i, one in enumerate(found):
+        if i in best and any(one.letters):
+            fit = fits[i] >= FITS
+            values["lang_seen"][i] = best[i][0] if fit else "unknown"
+            values["lang_confidence"][i] = round(best[i][1], 4)
+            values["lang_fit"][i] = round(fits[i], 4)
+        if any(one.letters):
+            main = tags[i] if tags[i] in one.shares() else None
+            values["lang_other"][i] = round(one.other(main), 4)
+            main = main or next(iter(one.shares()))
+            others = {tag: round(share, 4) for tag, share in one.shares().items() if tag != main}
+            values["lang_others"][i] = json.dumps(others) if others else None
+    kinds = {"s": pl.String, "f": pl.Float64}
+    return [pl.Series(name, values[name], dtype=kinds[kind]) for name, kind in SEEN.items()]
+
+
+def _all_tags(reader: Identifier) -> list[str]:
+    """Give every tag of our table whose language the identifier knows, and every other tag that it knows."""
     from isogloss.core.lang import table
 
-    tags = [tag for tag in table() if tag.split("_")[0] in known()]
-    return sorted({*tags, *(bayes.tags if bayes else ())})
+    codes = {tag[:3] for tag in reader.tags}
+    return sorted({*(tag for tag in table() if tag[:3] in codes), *reader.tags})
