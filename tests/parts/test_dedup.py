@@ -10,7 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from isogloss.core import parts
 from isogloss.parts.steps import dedup
+from isogloss.stages import barrier
+from isogloss.stages.ops import Op
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 A = "The clinic on Station Road opens at eight in the morning and the doctor sees children first."
@@ -24,10 +27,9 @@ def frame(*rows: tuple[str, str, str, str | None, str | None]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def run(batch: pl.DataFrame, action: Any = "drop", threshold: float = 0.8) -> pl.DataFrame:
-    summaries = dedup.summarise(batch, threshold=threshold).partition_by("bucket")
-    decision = pl.concat([dedup.decide(part, threshold=threshold, action=action) for part in summaries])
-    return dedup.apply(batch, decision)
+def run(batch: pl.DataFrame, **knobs: Any) -> pl.DataFrame:
+    op = Op("dedup", parts.load("steps", "dedup").bind(knobs))
+    return dedup.apply(batch, barrier.alone(op, batch), reweight=op.knobs["reweight"])
 
 
 def test_exact_ignores_case_form_space_and_punctuation() -> None:

@@ -30,6 +30,7 @@ from isogloss.stages import barrier
 from isogloss.stages.barrier import Decision
 from isogloss.stages.examples import Example, pick
 from isogloss.stages.examples import kind as kind_of
+from isogloss.stages.ops import Op
 
 SHARD_BYTES = 4_000_000
 WRITTEN = ("kept.parquet", "dropped.parquet", "counts.json")
@@ -75,15 +76,11 @@ class Outcome:
 class _Job:
     """One shard, as a worker gets it."""
 
-    step: str
-    knobs: dict[str, Any]
+    op: Op
     shard: Path
     out: Path
     number: int = 0
     decision: Decision | None = None
-
-    def call(self, function: str, *args: Any) -> Any:
-        return parts.load("steps", self.step).call(function, *args, knobs=self.knobs, langs=(), seed=SEED)
 
 
 @dataclass
@@ -134,12 +131,12 @@ def step(
         work = Path(folder)
         shards, rejected, notes = _read(raws, fields, work, say)
         notes += _unique_ids(shards)
-        jobs = [_Job(name, bound, shard, work / f"{shard.stem}.done", i) for i, shard in enumerate(shards)]
-        decision = _decide(part, jobs, work, engine, say) if part.has("summarise") else None
-        jobs = [replace(job, decision=decision) for job in jobs]
+        op = Op(name, bound, {"langs": (), "seed": SEED})
+        decision = barrier.decided(op, shards, work / "barrier", engine, say) if op.barrier else None
+        jobs = [_Job(op, shard, work / f"{shard.stem}.done", i, decision) for i, shard in enumerate(shards)]
         learned = None
         if decision is not None and part.has("learned"):
-            learned = jobs[0].call("learned", pl.concat(list(decision.whole()))).to_dicts()
+            learned = op.call("learned", pl.concat(list(decision.whole()))).to_dicts()
         tally = _Tally()
         for made in say.track(engine.map(_apply, jobs), name, len(jobs), "shards"):
             tally.add(made)
@@ -247,34 +244,20 @@ def _unique_ids(shards: list[Path]) -> tuple[str, ...]:
     return (f"{counts[0] - counts[1]:,} ids repeat, so rows are told apart by file and line",)
 
 
-def _decide(part: parts.Part, jobs: Sequence[_Job], work: Path, engine: Engine, say: Say) -> Decision:
-    summaries = list(say.track(engine.map(_summarise, jobs), f"{part.name}: summaries", len(jobs), "shards"))
-    by_shard = bool(part.constant("BY_SHARD", False))
-    return barrier.decide(
-        lambda frame: jobs[0].call("decide", frame), summaries, work / "decision", name=part.name, by_shard=by_shard
-    )
-
-
-def _summarise(job: _Job) -> Path:
-    path = job.out.with_suffix(".summary")
-    files.write_parquet(path, job.call("summarise", files.read_parquet(job.shard)))
-    return path
-
-
 def _apply(job: _Job) -> _Tally:
     """One shard through the step: kept and dropped rows go to disk, counts come back."""
     before = files.read_parquet(job.shard)
     more = [job.decision.of(job.number)] if job.decision else []
-    late = parts.load("steps", job.step).constant("AFTER_SPLIT", False)
+    late = job.op.loaded.constant("AFTER_SPLIT", False)
     taken = before.with_columns(pl.col("split").fill_null("train")) if late else before
-    after = job.call("apply", taken, *more)
+    after = job.op.call("apply", taken, *more)
     if late:
         after = after.with_columns(before["split"])
     drop = after["drop"] if "drop" in after.columns else pl.Series([None] * after.height, dtype=pl.String)
     after = after.drop("drop", strict=False)
     tally = _count(before, after, drop)
     if late:
-        every = job.call("apply", before.with_columns(split=pl.lit("train")), *more)
+        every = job.op.call("apply", before.with_columns(split=pl.lit("train")), *more)
         for split, reason in zip(before["split"].fill_null("none").to_list(), every["drop"].to_list(), strict=True):
             if reason is not None:
                 tally.found[split, kind_of(reason)] += 1
@@ -282,7 +265,7 @@ def _apply(job: _Job) -> _Tally:
         after = after.with_columns(pl.col("_id").alias("id")).drop("_id")
     gone = after.with_columns(before["text"], drop.alias("reason")).filter(pl.col("reason").is_not_null())
     rest = [name for name in after.columns if name not in DROPPED]
-    gone = gone.with_columns(pl.lit(job.step).alias("step"), pl.struct(rest).struct.json_encode().alias("row"))
+    gone = gone.with_columns(pl.lit(job.op.name).alias("step"), pl.struct(rest).struct.json_encode().alias("row"))
     files.write_parquet(job.out.with_suffix(".kept"), after.filter(drop.is_null()))
     files.write_parquet(job.out.with_suffix(".dropped"), gone.select(DROPPED))
     return tally
