@@ -2,8 +2,9 @@
 
 Two rows of one language are *exact* duplicates when their keys are equal: Unicode form, case, white space, punctuation,
 invisible characters and the script of digits do not count. They are *near*-duplicates when the Jaccard similarity of the
-character n-grams of their keys reaches `threshold`, or when most n-grams of the shorter stand in the longer (`contained`),
-which is not much longer: a sentence was added. `core/keys.py` says what a key and an n-gram are, in every script.
+character n-grams of their keys reaches `threshold`; two documents also when this share of the n-grams of the shorter stands
+in the longer, which is not much longer (Jaccard 0.6): a sentence was added. `core/keys.py` says what a key and an n-gram
+are, in every script.
 
 Of a cluster one row stays: test before dev before train before unsplit, then the smallest id, so that the answer
 does not depend on the order of the rows. A row is dropped only for a row that stays and that is itself similar
@@ -48,8 +49,8 @@ Action = Literal["drop", "group"]
 Reweight = Literal["none", "fineweb2", "log"]
 RANK = {"test": 0, "dev": 1, "train": 2}
 PROTECTED = ("test", "dev")
-# A text with another inside it is found down to this Jaccard similarity, where the shorter has so many n-grams or more:
-# in a shorter one the rest is another message, in a document it is a sentence.
+# A document with another inside it is found down to this Jaccard similarity. A document has so many n-grams: in a shorter
+# text what is added makes another message.
 INSIDE, DOCUMENT = 0.6, 100
 # Bands that are in memory at once, and bytes of n-grams.
 BANDS, HELD = 8, 64_000_000
@@ -64,7 +65,8 @@ def summarise(batch: pl.DataFrame, *, threshold: Threshold = 0.8, ngram: Units =
     """Give hashes of the key, of the group and of the bands of each row with a text.
 
     Knobs
-        threshold: Jaccard similarity from which two rows are near-duplicates, share 0..1; 1 finds exact ones only
+        threshold: Jaccard similarity, and in documents share of the shorter that stands in the longer, from which two
+            rows are near-duplicates, 0..1; 1 finds exact ones only
         ngram: length of the compared character n-grams, units (a syllable or word character counts two)
     """
     import numpy as np
@@ -214,15 +216,12 @@ def settle(
     summaries: Frames,
     *,
     threshold: Threshold = 0.8,
-    contained: Threshold = 0.85,
     action: Action = "drop",
 ) -> pl.DataFrame:
     """Choose the rows that go and the groups that belong together.
 
     Knobs
         threshold: as in `summarise`
-        contained: share of the n-grams of the shorter text that stand in the longer, from which two documents of
-            Jaccard similarity 0.6 or more are near-duplicates, share 0..1
         action: `drop` keeps one row a cluster; `group` keeps all and gives them one group
 
     Gives `shard, place, lang, why` (null: stays), `cluster, copies` and `group` (null: unchanged).
@@ -239,13 +238,13 @@ def settle(
     )
     if rows.is_empty():
         return pl.DataFrame(schema=_schema())
-    alike = _verified(inspected, threshold, contained)
+    alike = _verified(inspected, threshold)
     first_of = dict(rows.filter(pl.col("row") == pl.col("first")).select("exact", "row").iter_rows())
     edges = sorted((*sorted((first_of[a], first_of[b])), *how) for a, b, *how in alike)
     return _settled(rows, edges, summaries, action)
 
 
-def _verified(inspected: Frames, threshold: float, contained: float) -> list[tuple[int, int, float, float]]:
+def _verified(inspected: Frames, threshold: float) -> list[tuple[int, int, float, float]]:
     """The pairs of keys that are near-duplicates, with their Jaccard similarity and the share that is contained.
 
     n-grams are read some at a time, those of keys that are tied to each other together.
@@ -279,7 +278,7 @@ def _verified(inspected: Frames, threshold: float, contained: float) -> list[tup
         for i, j in pairs.filter(pl.Series(lot[a] == number)).iter_rows():
             jaccard, inside = _near.similarity(sets[i], sets[j])
             small = min(sets[i].size, sets[j].size)
-            documents = small >= DOCUMENT and jaccard >= INSIDE and inside >= contained
+            documents = small >= DOCUMENT and jaccard >= INSIDE and inside >= threshold
             if small >= _near.MIN_GRAMS and (jaccard >= threshold or documents):
                 alike.append((i, j, jaccard, inside))
     return alike
