@@ -139,7 +139,7 @@ def test_a_document_with_a_sentence_added_is_a_near_duplicate_and_a_short_text_i
     more = "Those who come after six in the evening ring the bell at the side of the house, where somebody always waits."
     batch = frame(("a", "eng_Latn", D, None, None), ("b", "eng_Latn", D + more, None, None))
     assert str(run(batch)["drop"][1]).endswith("of the shorter in the longer)")
-    batch = frame(("a", "eng_Latn", A, None, None), ("b", "eng_Latn", A + " Bring your card.", None, None))
+    batch = frame(("a", "eng_Latn", A, None, None), ("b", "eng_Latn", A + " Bring your card and a list of pills.", None, None))
     assert run(batch)["drop"].to_list() == [None, None]
 
 

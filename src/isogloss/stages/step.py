@@ -315,7 +315,7 @@ def _levels(part: parts.Part, decision: Decision | None) -> list[dict[str, Any]]
     names = part.constant("LEVELS")
     if decision is None or not names or "level" not in (frame := pl.concat(list(decision.whole()))).columns:
         return None
-    n = dict(frame.group_by("level").agg(pl.col("id").n_unique()).iter_rows())
+    n = dict(frame.drop_nulls("level").group_by("level").len().iter_rows())
     total = 0
     out = []
     for level, name in enumerate(names):
