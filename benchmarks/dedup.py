@@ -91,7 +91,7 @@ def letters(share: float) -> Callable[[str, random.Random, str], str]:
 
 def words(text: str, rng: random.Random, other: str) -> str:
     found = text.split(" ")
-    if len(found) < 8:
+    if len(found) < 8 or len(text) > 15 * len(found):  # few spaces: a script that does without them
         return letters(0.01)(text, rng, other)
     pool = other.split(" ")
     for _ in range(max(1, round(0.03 * len(found)))):
@@ -216,6 +216,10 @@ def table(after: pl.DataFrame, by: str) -> pl.DataFrame:
     )
 
 
+def summed(tables: list[pl.DataFrame], by: str) -> pl.DataFrame:
+    return pl.concat(tables).group_by(by).agg(pl.exclude(by).sum()).sort(by)
+
+
 def shown(n: int, of: int) -> str:
     if not of:
         return "–"
@@ -230,7 +234,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=5)
     parser.add_argument("--by", choices=("script", "lang"), default="script")
     parser.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="a knob of the step, as JSON")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=5, help="how often documents are drawn and planted; counts are summed")
     parser.add_argument("--show", action="store_true", help="print what was missed and what was dropped wrongly")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     given = parser.parse_args()
@@ -238,16 +242,19 @@ def main() -> None:
     out: dict[str, object] = {}
     for name in given.texts:
         start = time.monotonic()
-        after = measure(sentences(name, given.data), given.sentences, knobs, given.seed)
+        texts = sentences(name, given.data)
+        each = [measure(texts, given.sentences, knobs, seed) for seed in range(1, given.seeds + 1)]
+        after = pl.concat(each)
         print(f"\n{name}: {after.height:,} rows, {time.monotonic() - start:.1f} s, {given.sentences} sentences or more")
         print(f"{given.by:<10}{'documents':>10}{'planted':>9}  {'recall':<24}{'dropped':>8}  precision")
-        by = table(after, given.by)
+        by = summed([table(one, given.by) for one in each], given.by)
         for row in by.iter_rows(named=True):
             recall, precision = shown(row["found"], row["planted"]), shown(row["right"], row["dropped"])
             print(f"{row[given.by]:<10}{row['documents']:>10,}{row['planted']:>9,}  {recall:<24}{row['dropped']:>8,}  {precision}")
-        kinds = table(after, "kind")
+        kinds = summed([table(one, "kind") for one in each], "kind")
         print("by kind: " + ", ".join(f"{kind} {n}/{of}" for kind, of, n in kinds.iter_rows()))
         if given.show:
+            after = each[0]
             found = set(after.filter(pl.col("twin").is_not_null())["id"])
             for row in after.filter(pl.col("of").is_not_null()).iter_rows(named=True):
                 if row["id"] not in found and row["of"] not in found:

@@ -72,11 +72,12 @@ def test_an_evaluation_text_inside_a_longer_one_is_found_and_the_other_way_round
     filler = {A: C, THAI: "พรุ่งนี้ฝนจะตกหนักทางภาคเหนือ " * 3, HAN: "明天北部地区将有大雨,请注意安全,不要出门。" * 3}[text]
     longer = f"1. {filler}\n\n* {text[:5]} {text} — {filler}"
     pl.DataFrame({"text": [text]}).write_ndjson(path)
-    assert run(frame(("a", longer, "train", None)), path) == ["found in bench.jsonl (n-gram, 1.00 of the shorter)"]
-    assert run(frame(("a", longer, "train", None)), path, inside=0.0) == [None]
+    found = ["found in bench.jsonl (n-gram, 1.00 of the shorter)"]
+    assert run(frame(("a", longer, "train", None)), path, near=1.0) == found
+    assert run(frame(("a", longer, "train", None)), path, near=1.0, inside=0.0) == [None]
     pl.DataFrame({"text": [longer]}).write_ndjson(path)
-    assert run(frame(("a", text, "train", None)), path) == ["found in bench.jsonl (n-gram, 1.00 of the shorter)"]
-    assert run(frame(("a", filler[:20], "train", None)), path) == [None], "too short to be told inside another"
+    assert run(frame(("a", text, "train", None)), path, near=1.0) == found
+    assert run(frame(("a", filler[:12], "train", None)), path) == [None], "too short to be told inside another"
 
 
 def test_a_template_is_no_match(tmp_path: Path) -> None:
@@ -181,8 +182,9 @@ def test_finds_flores_in_sib200() -> None:
     print(f"{dict(zip(decontaminate.LEVELS, counts, strict=True))}, {seconds:.1f} s")  # noqa: T201
     assert counts[0] == 30_291
     assert counts[0] + counts[1] == 31_112
-    assert counts[2] == 1 and counts[3] == 3 and counts[4] == 1, "FLORES rows with one mark or some words changed"
+    assert counts[2] == 1 and counts[3] == 4 and counts[4] == 0, "FLORES rows with one mark or some words changed"
     # A match is the same sentence: in every group all rows match, but for rows whose text differs between the packs.
+    # The translations are of seven rows that match alone: a pack has a sentence in the wrong place.
     own, translated = found.str.starts_with("found").sum(), found.str.starts_with("translation").sum()
-    assert own == 31_117 and translated == 359
+    assert own == 31_117 and translated == 420
     assert seconds < 60  # measured 12 s on one core

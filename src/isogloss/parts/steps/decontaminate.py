@@ -12,7 +12,7 @@ Every row is compared with the texts of the files in `against` at five levels, t
 
 A match is a fact about content, not about one language: when any row of a group matches, in whatever split, the
 training rows of the whole group go. Groups and ids of the evaluation files are not read: packs number differently.
-Only rows with split `train` are dropped. A text of under some 45 units is found whole, not inside another.
+Only rows with split `train` are dropped. A text of under some 40 units is found whole, not inside another.
 
 How: an index of the evaluation texts is made once in every worker, about 1 KB a sentence. Runs are sampled by their hash
 (every second), on both sides alike (Manber 1994).
