@@ -255,7 +255,7 @@ def _apply(job: _Job) -> _Tally:
         after = after.with_columns(before["split"])
     drop = after["drop"] if "drop" in after.columns else pl.Series([None] * after.height, dtype=pl.String)
     after = after.drop("drop", strict=False)
-    tally = _count(before, after, drop)
+    tally = _count(before, after, drop, bool(job.op.loaded.constant("PRIVATE", False)))
     if late:
         every = job.op.call("apply", before.with_columns(split=pl.lit("train")), *more)
         for split, reason in zip(before["split"].fill_null("none").to_list(), every["drop"].to_list(), strict=True):
@@ -271,7 +271,8 @@ def _apply(job: _Job) -> _Tally:
     return tally
 
 
-def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series) -> _Tally:
+def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series, private: bool) -> _Tally:
+    """Counts and examples; of a step that is `private` no text from before is shown."""
     tally = _Tally()
     tally.reasons.update(kind_of(reason) for reason in drop.drop_nulls().to_list())
     kept = drop.is_null()
@@ -294,10 +295,13 @@ def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series) -> _Tally
     ids = before["id"]
 
     def told(name: str, i: int) -> str:
-        return "" if name == "text" else str(before["text"][i])
+        return "" if name == "text" else str((after if private else before)["text"][i])
+
+    def was(name: str, i: int) -> str:
+        return "(not shown)" if private and name == "text" else before[name][i] or ""
 
     some = [
-        Example(f"{name} changed", langs[i], ids[i], before[name][i] or "", after[name][i] or "", "", told(name, i))
+        Example(f"{name} changed", langs[i], ids[i], was(name, i), after[name][i] or "", "", told(name, i))
         for name, mask in differ.items()
         for i in mask.arg_true().head(20).to_list()
     ]

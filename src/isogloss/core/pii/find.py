@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from isogloss.core.errors import extra_missing
+import regex
+
+from isogloss.core.errors import IsoglossError, extra_missing
 from isogloss.core.pii.plain import plain
 
 KINDS = ("email", "url", "ip", "iban", "card", "id", "phone")
@@ -28,6 +30,8 @@ HOMES = {
     "por": "PT BR AO MZ", "arb": "SA EG AE MA DZ TN IQ JO LB KW QA SD YE", "swh": "TZ KE UG CD",
 }  # fmt: skip
 MOST_HOMES = 12
+# Per cent of the people of a country who speak a language that is much spoken.
+MUCH = 5
 
 
 @dataclass(frozen=True)
@@ -65,37 +69,65 @@ def find(text: str, lang: str = "und", countries: Sequence[str] = (), kinds: Seq
 
 @cache
 def homes_of(tag: str) -> tuple[str, ...]:
-    """The countries in which a number without a country code is tried, by language."""
+    """The countries in which a number without a country code is tried, by language: where it is official, or much spoken."""
     code = tag.split("_")[0]
-    if code in HOMES:
-        return tuple(HOMES[code].split())
-    from isogloss.core.values.cldr import countries
+    return tuple(HOMES[code].split()) if code in HOMES else _spoken().get(code, ())
 
-    return tuple(sorted(countries(tag)))[:MOST_HOMES]
+
+@cache
+def _spoken() -> dict[str, tuple[str, ...]]:
+    """Countries by language (ISO 639-3), those with most of their people first."""
+    try:
+        from babel.core import get_global
+    except ImportError as error:
+        raise extra_missing("the countries of a language", "Babel", "text") from error
+    from isogloss.core.lang import resolve
+
+    found: dict[str, list[tuple[float, str]]] = {}
+    codes: dict[str, str | None] = {}
+    for country, languages in get_global("territory_languages").items():
+        if len(country) != 2 or country.isdigit():
+            continue
+        for name, facts in languages.items():
+            if facts.get("official_status") or facts.get("population_percent", 0) >= MUCH:
+                if name not in codes:
+                    try:
+                        codes[name] = resolve(name.replace("_", "-")).tag.split("_")[0]
+                    except IsoglossError:  # a language that the table does not have
+                        codes[name] = None
+                if code := codes[name]:
+                    found.setdefault(code, []).append((-float(facts.get("population_percent", 0)), country))
+    return {code: tuple(dict.fromkeys(country for _, country in sorted(some)))[:MOST_HOMES] for code, some in found.items()}
 
 
 # -- addresses --------------------------------------------------------------------------------------------------
 
-_LABEL = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?)"
+_LABEL = r"(?:[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}-]{0,61}[\p{L}\p{M}\p{N}])?)"
 _HOST = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
 _ASCII_MAIL = re.compile(
     rf"(?<![0-9A-Za-z.!#$%&'*+/=?^_`{{|}}~@-])[0-9A-Za-z_!#$%&*+=?^`{{|}}~-]+(?:['.][0-9A-Za-z_!#$%&*+=?^`{{|}}~-]+)*"
-    rf"@(?:{_HOST}\.)+(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_]|-[0-9A-Za-z])"
+    rf"@(?:{_HOST}\.){{1,8}}(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_]|-[0-9A-Za-z])"
 )
-_MAIL = re.compile(rf"(?<![\w.@])\w+(?:[.+-]\w+)*@(?:{_LABEL}\.)+[^\W\d_]{{2,24}}(?![\w@])")
-_SCHEME = re.compile(r"(?<![A-Za-z])(?:https?|ftps?|sftp|wss?)://[^\s<>\"“”«»`{}|\\^、。，；！？》）】」]+", re.IGNORECASE)
+_MAIL = regex.compile(rf"(?<![\w.@])[\w\p{{M}}]+(?:[.+-][\w\p{{M}}]+)*+@(?:{_LABEL}\.){{1,8}}[\p{{L}}\p{{M}}]{{2,24}}(?![\w@])")
+_SCHEME = re.compile(r"(?<![A-Za-z])(?:https?|ftps?|sftp|wss?)://[^\s<>\"“”«»`{}|\\^、。，；！？》）】」،؛؟।]+", re.IGNORECASE)
 _BARE = re.compile(
-    rf"(?<![0-9A-Za-z@./_-])(?:{_HOST}\.)+(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_-]|\.[0-9A-Za-z])"
+    rf"(?<![0-9A-Za-z@./_-])(?:{_HOST}\.){{1,8}}(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_-]|\.[0-9A-Za-z])"
     r"(?::\d{2,5})?(?:[/?#][!-;=?-Z\[\]_a-z~]*)?"
 )
-_NATIVE = re.compile(rf"(?<![\w@./-])(?:{_LABEL}\.)+[^\W\d_]{{2,24}}(?![\w@-]|\.\w)(?::\d{{2,5}})?(?:/[^\s<>\"]*)?")
+_NATIVE = regex.compile(
+    rf"(?<![\w\p{{M}}@./-])(?:{_LABEL}\.){{1,8}}[\p{{L}}\p{{M}}]{{2,24}}(?![\w\p{{M}}@-]|\.\w)(?::\d{{2,5}})?(?:/[^\s<>\"]*)?"
+)
 _V4 = re.compile(r"(?<![0-9A-Za-z.-])(?:\d{1,3}\.){3}\d{1,3}(?![0-9A-Za-z]|\.\d|-\d)")
 _V6 = re.compile(
     r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){2,8}|::[0-9A-Fa-f:]*)(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?"
     r"(?![0-9A-Za-z:]|\.\d)"
 )
+_HOSTED = re.compile(r"://(?:[^/?#]*[\w-]\.\w|localhost(?!\w)|\[)", re.IGNORECASE)
+# Text in a script without spaces goes on behind an address.
+_UNSPACED = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"
+_RUN_ON = re.compile(rf"(?<=[0-9A-Za-z/])(?<!/)(?={_UNSPACED})")
 # Endings of files that are also countries.
-_FILES = frozenset({"py", "md", "sh", "rs", "pl", "so", "ps", "cc", "am", "zip", "mov"})
+_FILES = frozenset({"py", "md", "sh", "rs", "pl", "so", "ps", "zip", "mov"})
 
 
 @cache
@@ -125,8 +157,8 @@ def _emails(flat: str, homes: Sequence[str]) -> Iterator[Span]:
 def _urls(flat: str, homes: Sequence[str]) -> Iterator[Span]:
     if "://" in flat:
         for match in _SCHEME.finditer(flat):
-            address = _trimmed(match[0])
-            if re.search(r"://[\w\[]", address):
+            address = _trimmed(_RUN_ON.split(match[0], maxsplit=1)[0])
+            if _HOSTED.search(address):
                 yield Span("url", match.start(), match.start() + len(address), address)
     if "." not in flat:
         return
@@ -169,13 +201,17 @@ def _ips(flat: str, homes: Sequence[str]) -> Iterator[Span]:
             address = ipaddress.IPv6Address(match[0])
         except ValueError:
             continue
-        yield Span("ip", match.start(), match.end(), str(address))
+        if re.search(r"\d", match[0]) or match[0].count(":") > 3 or match[0] == "::":  # a::b may be anything
+            yield Span("ip", match.start(), match.end(), str(address))
 
 
 # -- numbers with a check ---------------------------------------------------------------------------------------
 
 _IBAN = re.compile(r"(?<![0-9A-Za-z])[A-Z]{2}\d{2}(?:[ -]?[0-9A-Z]{4}){2,7}(?:[ -]?[0-9A-Z]{1,4})?(?![0-9A-Za-z])")
-_CARD = re.compile(r"(?<![0-9A-Za-z.,/+-])\d(?:[ -]?\d){12,18}(?![0-9A-Za-z]|[.,/-]\d)")
+_CARD = re.compile(
+    r"(?<![0-9A-Za-z.,/+-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})"
+    r"(?![0-9A-Za-z]|[.,/-]\d)"
+)
 _PREFIX = re.compile(r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)|3[47]|3(?:0[0-5]|[689])|6(?:011|4[4-9]|5)|35(?:2[89]|[3-8])|62|220[0-4]|9792|50|5[6-9]|60|508|8[12]")
 _SOME_DIGITS = re.compile(r"\d(?:[ .\-/+]?[A-Z]{0,2}[ -]?\d){5}|[A-Z]{5}\d{4}[A-Z]")
 
@@ -202,9 +238,7 @@ def _ibans(flat: str, homes: Sequence[str]) -> Iterator[Span]:
 def _cards(flat: str, homes: Sequence[str]) -> Iterator[Span]:
     for match in _CARD.finditer(flat):
         digits = re.sub(r"\D", "", match[0])
-        groups = [len(group) for group in re.split(r"\D", match[0])]
-        grouped = len(groups) == 1 or groups in ([4, 4, 4, 4], [4, 6, 5], [4, 6, 4], [4, 4, 4, 4, 3])
-        if grouped and 13 <= len(digits) <= 19 and _PREFIX.match(digits) and len(set(digits)) > 1 and _checker("luhn").is_valid(digits):
+        if _PREFIX.match(digits) and len(set(digits)) > 1 and _checker("luhn").is_valid(digits):
             yield Span("card", match.start(), match.end(), digits)
 
 
@@ -241,8 +275,7 @@ def _words(words: Sequence[str]) -> re.Pattern[str]:
 def _numbers() -> tuple[_Number, ...]:
     found = []
     for country, module, form, where, words in _lines("ids.tsv"):
-        gap = ("(?<!\\d )", "(?! \\d)") if " " in form else ("", "")  # a piece of a longer number is no number
-        pattern = re.compile(rf"(?<![0-9A-Za-z_.,/+-]){gap[0]}(?:{form}){gap[1]}(?![0-9A-Za-z_]|[.,/-]\d)")
+        pattern = re.compile(rf"(?<![0-9A-Za-z_.,/+-])(?:{form})(?![0-9A-Za-z_]|[.,/-]\d)")
         found.append(_Number(country, module, pattern, where, _words(words.split())))
     return tuple(found)
 
@@ -255,6 +288,9 @@ def _ids(flat: str, homes: Sequence[str]) -> Iterator[Span]:
             home = number.where == "any" or (number.where == "home" and number.country in homes)
             if not (home or number.cue.search(flat, max(0, match.start() - CUE), match.start())):
                 continue
+            around = flat[max(0, match.start() - 2) : match.start()], flat[match.end() : match.end() + 2]
+            if " " in match[0] and any(re.fullmatch(r"\d | \d", some) for some in around):
+                continue  # groups of a longer number
             if len(set(re.sub(r"\D", "", match[0]))) > 1 and _checker(number.module).is_valid(match[0]):
                 value = re.sub(r"[\W_]", "", match[0]).upper()
                 yield Span("id", match.start(), match.end(), value)
@@ -263,16 +299,18 @@ def _ids(flat: str, homes: Sequence[str]) -> Iterator[Span]:
 # -- telephones -------------------------------------------------------------------------------------------------
 
 _PHONE = re.compile(
-    r"(?<![0-9A-Za-z_=*#%$€£¥₹@/.,:+])(?<![A-Za-z]-)(?<!\d[-–(]) ?"
+    r"(?<![0-9A-Za-z_=*%#$€£¥₹/+])(?<![A-Za-z]-)(?<!\d[-–(.:/])"
     r"((?:\(\s?\+?\d{1,4}\s?\)|\+{1,2}\s?\(?\d|\(?\d)(?:[ \u200e]?[-./()]{0,3}[ \u200e]?\d){5,18}\)?)"
     r"(?:\s?(?:ext|x|ext\.|доб\.|转|轉|#)\.?\s?\d{1,5}(?!\d))?"
-    r"(?![0-9A-Za-z_=*%@]|[.,:/+-]\d|\)\d)",
+    r"(?![0-9A-Za-z_=*%@]|[.:/+-]\d|,\d{1,3}(?![\d-])|\)\d)",
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    r"\d{4}[-./]\d{1,2}[-./]\d{1,2}(?: \d{1,2})?|\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d{2})(?: \d{1,2})?|(?:1[89]|20)\d{2} ?[-/] ?(?:1[89]|20)\d{2}"
+    r"\d{4}[-./]\d{1,2}[-./]\d{1,2}(?: \d{1,2})?|\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d{2})(?: \d{1,2})?|(?:1\d|20)\d{2}[ .()/-]{1,4}(?:1\d|20)\d{2}"
 )
-_THOUSANDS = re.compile(r"\d{1,3}(?:[ .]\d{3})+")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:[ .]\d{3})+|\d+\.\d+")
+# What stands where a number stood (`hide.py`).
+_HIDDEN = re.compile(r"\[?[A-Z]*(?::[a-z]*)?\]")
 _BETWEEN = re.compile(r"[\s,;/|、，]{0,3}(?:(?:or|and|и|و|або|oder|ou|o|y|e|या|或|和)\s)?")
 
 
@@ -282,39 +320,82 @@ def _cues() -> re.Pattern[str]:
 
 
 def _phones(flat: str, homes: Sequence[str]) -> Iterator[Span]:
-    last = -1
+    last = -1  # the end of the number before
     for match in _PHONE.finditer(flat):
-        start, end = match.start(1), match.end()
-        number = match[1]
-        digits = re.sub(r"\D", "", number)
-        if not 6 <= len(digits) <= 17 or _DATE.fullmatch(number.strip()):
-            continue
-        chained = last >= 0 and bool(_BETWEEN.fullmatch(flat, last, start))
-        before = flat[max(0, start - CUE) : start]
-        cued = chained or bool(_cues().search(before.rpartition("\n")[2]))
-        if _is_phone(number, digits, cued, homes):
-            if number[0] != "(" and number.endswith(")") and number.count("(") < number.count(")"):
-                end = start + len(number) - 1
-            yield Span("phone", start, end, digits)
+        start, number = match.start(1), match[1]
+        if number[0] == "(" and ")" not in number:
+            start, number = start + 1, number[1:]
+        if flat[start - 1 : start] == "," and flat[start - 2 : start - 1].isdigit() and last != start - 1:
+            continue  # the decimals of a number
+        cued = bool(last >= 0 and _BETWEEN.fullmatch(flat, last, start)) or _cued(flat, start)
+        for at, some in _several(number):
+            read = _read(some, cued, homes)
+            if read is None:
+                continue
+            end = start + at + len(read)
+            if end == match.end(1):
+                end = match.end()  # with its extension
+            if read[0] != "(" and read.endswith(")") and read.count("(") < read.count(")"):
+                end = start + at + len(read) - 1
+            yield Span("phone", start + at, end, re.sub(r"\D", "", read))
             last = end
 
 
-def _is_phone(number: str, digits: str, cued: bool, homes: Sequence[str]) -> bool:
-    international = number.lstrip("( ").startswith("+")
-    if cued:
-        return len(digits) <= 15 or digits.startswith("00")
-    if international or digits.startswith("00"):
-        return _valid("+" + digits.lstrip("0"), None, possible=True)
-    if len(digits) < 7 or _THOUSANDS.fullmatch(number.strip()):
+def _cued(flat: str, start: int) -> bool:
+    """Whether a word before it says that a number is a telephone's."""
+    before = _HIDDEN.sub(" ", flat[max(0, start - CUE) : start].rpartition("\n")[2])
+    return bool(_cues().search(before))
+
+
+def _several(number: str) -> list[tuple[int, str]]:
+    """The numbers of a row of digits: long ones with a space between are several."""
+    pieces = list(re.finditer(r"\S+", number))
+    sizes = [sum(c.isdigit() for c in piece[0]) for piece in pieces]
+    if len(pieces) > 1 and min(sizes) >= 7 and sum(sizes) > 15:
+        return [(piece.start(), piece[0]) for piece in pieces]
+    return [(0, number)]
+
+
+def _read(number: str, cued: bool, homes: Sequence[str]) -> str | None:
+    """The longest beginning, in whole groups, that is a telephone number: one of a plan, else one of the right form."""
+    # Of a number without a country code that nothing announces, a piece says nothing.
+    cuts = cued or _abroad(number, re.sub(r"\D", "", number))
+    ends = [len(number), *(m.start() for m in reversed(list(re.finditer(r"[ (]+", number))) if cuts)]
+    some = [number[:end].rstrip(" -./(") for end in ends]
+    some = [one for one in some if sum(c.isdigit() for c in one) >= 7 and not _DATE.fullmatch(one.strip("() "))]
+    digits = {one: re.sub(r"\D", "", one) for one in some}
+    for one in some:
+        if (_abroad(one, digits[one]) or not cued) and _by_plan(one, digits[one], homes):
+            return one
+    for one in some:
+        inner = re.search(r"-\d{3,5}$", one)  # an extension
+        n = len(digits[one]) - (len(inner[0]) - 1 if inner and len(digits[one]) > 15 else 0)
+        if cued and (n <= 15 or (n <= 17 and digits[one].startswith("00"))):
+            return one
+        if _abroad(one, digits[one]) and _valid("+" + digits[one].lstrip("0"), None, possible=True):
+            return one
+    return None
+
+
+def _abroad(number: str, digits: str) -> bool:
+    return number.lstrip("( ").startswith("+") or digits.startswith("00")
+
+
+def _by_plan(number: str, digits: str, homes: Sequence[str]) -> bool:
+    """Whether a number is valid in the plan of its country, or, without one, of a country of the language."""
+    if _abroad(number, digits):
+        return _valid("+" + digits.lstrip("0"), None)
+    if _THOUSANDS.fullmatch(number.strip()):
         return False
-    # A bare row of digits is a telephone number where it begins as one does; groups, where the plan of a country has them.
+    # A bare row of digits is a telephone number where it begins as one, or is a mobile number; groups, where a plan has them.
     grouped = re.search(r"\d[ .()/-]+\d", number) is not None
-    if not grouped and not (digits.startswith("0") and len(digits) >= 9):
+    mobile = not grouped and not digits.startswith("0")
+    if not grouped and len(digits) < (10 if mobile else 9):
         return False
-    return any(_valid(number, country) for country in homes)
+    return any(_valid(number, country, mobile=mobile) for country in homes)
 
 
-def _valid(number: str, country: str | None, *, possible: bool = False) -> bool:
+def _valid(number: str, country: str | None, *, possible: bool = False, mobile: bool = False) -> bool:
     try:
         import phonenumbers
     except ImportError as error:
@@ -322,6 +403,8 @@ def _valid(number: str, country: str | None, *, possible: bool = False) -> bool:
     try:
         read = phonenumbers.parse(number, country)
     except phonenumbers.NumberParseException:
+        return False
+    if mobile and phonenumbers.number_type(read) != phonenumbers.PhoneNumberType.MOBILE:
         return False
     return bool(phonenumbers.is_possible_number(read) if possible else phonenumbers.is_valid_number(read))
 
