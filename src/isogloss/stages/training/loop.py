@@ -59,7 +59,6 @@ def learn(
 
     Raises BudgetEnded when the seconds end before one checkpoint was evaluated, InputError when training diverges.
     """
-    memory.keep_freed()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
     store = _store(recipe, run, reads, world, again=again)
@@ -76,6 +75,7 @@ def learn(
     while True:
         with ledger.during("reading"):
             job = setup.prepare(recipe, run, world, say, rows, labels, log)
+        memory.keep_freed()
         with contextlib.closing(job):
             try:
                 plan_, step, ended = _steps(job, store, budget, ledger, run, log, say)
@@ -477,6 +477,8 @@ def _finish(
 ) -> tuple[list[Path], dict[str, Any]]:
     """Take the best checkpoint and write it as the model."""
     trainee, best = job.trainee, job.watch.best_step
+    trainee.forget()
+    memory.give_back()
     if best != step:
         try:
             trainee.restore(store.read(best or 0, ("weights",)).tensors["weights"])
@@ -490,6 +492,7 @@ def _finish(
         "spikes": dict(job.health.n_spikes), "nonfinite": dict(job.health.n_nonfinite),
     }  # fmt: skip
     trainee.world.wait()
+    trainee.model.bring_back()
     made = recipe.family.module.write(trainee.model, run.path("model")) if trainee.world.first else []
     log.event("done", **facts)
     trainee.world.end()

@@ -103,7 +103,7 @@ def prepare(
     kept = _kept(recipe, run, skeleton, rows) if trims else None
     _say_size(skeleton, skeleton_rates, kept, spec, world, say)
 
-    model, rates = model_of(recipe, begin(skeleton=False, kept=kept))
+    model, rates = model_of(recipe, begin(skeleton=False, kept=kept, tokenizer=skeleton.tokenizer))
     if kept is not None and trimming.trimmed(model.net) is None:
         say.note("the table of the vocabulary cannot be told from other weights, so it is trained whole")
     # What training cuts, evaluation and serving cut too: the length is written with the tokenizer.
@@ -132,6 +132,8 @@ def prepare(
     lengths = None if tied else np.array([len(row["ids"]) for row in encoded])
     feed = Feed(recipe.bound(spec.mix, "mixes"), slim(rows), recipe.seed, lengths, spec.batch, spec.batch_tokens)
     n_rows = np.bincount(codes, minlength=len(langs))
+    pulse = _pulse(run, model, langs, recipe.seed)
+    model.put_away()
     return Job(
         trainee,
         encoded,
@@ -144,7 +146,7 @@ def prepare(
         spec,
         _tokens_per_word(rows, encoded),
         Health(langs, chance_loss(rows["label"].to_list(), weights) if labels else None),
-        _pulse(run, model, langs, recipe.seed),
+        pulse,
         model.below,
     )
 
@@ -275,6 +277,7 @@ def _start(
     *,
     skeleton: bool,
     kept: np.ndarray | None = None,
+    tokenizer: Any = None,
 ) -> Start:
     loading: dict[str, Any] = {}
     for method in recipe.methods:
@@ -282,7 +285,7 @@ def _start(
     return Start(
         tuple(labels), folder, lambda: rows.select("text", "lang"), recipe.locate, recipe.seed,
         dropout=recipe.train.dropout, loading=loading, skeleton=skeleton,
-        embeds=not recipe.the_task.part.constant("LABELLED", True), kept=kept,
+        embeds=not recipe.the_task.part.constant("LABELLED", True), kept=kept, tokenizer=tokenizer,
     )  # fmt: skip
 
 
