@@ -308,7 +308,8 @@ _PHONE = re.compile(
 _DATE = re.compile(
     r"\d{4}[-./]\d{1,2}[-./]\d{1,2}(?: \d{1,2})?|\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d{2})(?: \d{1,2})?|(?:1\d|20)\d{2}[ .()/-]{1,4}(?:1\d|20)\d{2}"
 )
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:[ .]\d{3})+|\d+\.\d+")
+# Thousands, a number with decimals, and from one number to another.
+_AMOUNT = re.compile(r"[1-9]\d{0,2}(?:[ .]\d{3})+|\d+\.\d+|[1-9]\d*(?:\.\d{3})? ?- ?[1-9]\d*(?:\.\d{3})?")
 # What stands where a number stood (`hide.py`).
 _HIDDEN = re.compile(r"\[?[A-Z]*(?::[a-z]*)?\]")
 _BETWEEN = re.compile(r"[\s,;/|、，]{0,3}(?:(?:or|and|и|و|або|oder|ou|o|y|e|या|或|和)\s)?")
@@ -385,7 +386,7 @@ def _by_plan(number: str, digits: str, homes: Sequence[str]) -> bool:
     """Whether a number is valid in the plan of its country, or, without one, of a country of the language."""
     if _abroad(number, digits):
         return _valid("+" + digits.lstrip("0"), None)
-    if _THOUSANDS.fullmatch(number.strip()):
+    if len(digits) < 8 or number.count("(") != number.count(")") or _AMOUNT.fullmatch(number.strip("() ")):
         return False
     # A bare row of digits is a telephone number where it begins as one, or is a mobile number; groups, where a plan has them.
     grouped = re.search(r"\d[ .()/-]+\d", number) is not None
