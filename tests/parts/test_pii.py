@@ -125,11 +125,12 @@ def test_pseudonyms_are_the_same_for_the_same_value_and_key(tmp_path: Path) -> N
     with pytest.raises(MissingError, match=r"nokey cannot be read"):
         run(*texts, action="pseudonym", key_file=tmp_path / "nokey")
     with pytest.raises(RecipeError, match="pseudonym needs key_file"):
-        run(*texts, action="pseudonym")
+        pii.check(action="pseudonym")
     with pytest.raises(RecipeError, match="key_file is for"):
-        run(*texts, key_file=one)
+        pii.check(key_file=one)
     with pytest.raises(RecipeError, match="two capitals such as DE, got 'de'"):
-        run(*texts, countries=["de"])
+        pii.check(countries=["de"])
+    assert str(run(texts[0], action="pseudonym")[0]).startswith("to [EMAIL:"), "a model has no key, and hides all the same"
 
 
 PIECES = ["anna@mail.org", "phone", "电话", "+49 30 901820", "0301234567", "٠٥٠١٢٣٤٥٦٧", "bit.ly", "4111 1111 1111 1111", "8.8.8.8", " ", ",", ".", "(", ")", "-", "12", "345678", "7654321", "a", "ж", "中", "\n", "@", "/", ":", "https://", "CPF", "529.982.247-25", "[PHONE]"]  # fmt: skip

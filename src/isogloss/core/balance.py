@@ -114,10 +114,18 @@ def warnings(found: Sequence[Language]) -> Iterator[str]:
     rest = sum(one.far is not None and one.far > FAR for one in found) - MOST
     if rest > 0:
         yield f"and {rest} more languages whose labels are distributed differently; all are in balance.parquet"
-    few = sorted((one for one in found if one.few), key=lambda one: (-len(one.few), one.lang))
-    for one in few[:MOST]:
-        shown = ", ".join(f"{name} ({n})" for name, n in sorted(one.few, key=lambda pair: pair[1])[:MOST])
-        more = f" and {len(one.few) - MOST} more" if len(one.few) > MOST else ""
-        yield f"{one.lang}: {'a class has' if len(one.few) == 1 else f'{len(one.few)} classes have'} under {FEW} rows: {shown}{more}"
-    if len(few) > MOST:
-        yield f"and {len(few) - MOST} more languages with a class under {FEW} rows; all are in balance.parquet"
+    few: dict[tuple[int, str], list[str]] = {}  # languages of which the same is to be said
+    for one in sorted(found, key=lambda one: one.lang):
+        if one.few:
+            shown = ", ".join(f"{name} ({n})" for name, n in sorted(one.few, key=lambda pair: pair[1])[:MOST])
+            more = f" and {len(one.few) - MOST} more" if len(one.few) > MOST else ""
+            few.setdefault((len(one.few), shown + more), []).append(one.lang)
+    said = sorted(few.items(), key=lambda item: (-item[0][0], item[1]))
+    for (n, shown), langs in said[:MOST]:
+        yield f"{_names(langs)}: {'a class has' if n == 1 else f'{n} classes have'} under {FEW} rows: {shown}"
+    if rest := sum(len(langs) for _, langs in said[MOST:]):
+        yield f"and {rest} more languages with a class under {FEW} rows; all are in balance.parquet"
+
+
+def _names(langs: Sequence[str]) -> str:
+    return ", ".join(langs[:MOST]) + (f" and {len(langs) - MOST} more" if len(langs) > MOST else "")

@@ -122,6 +122,8 @@ def step(
     part = parts.load("steps", name)
     bound = {knob: _absolute(value) for knob, value in part.bind(knobs or {}).items()}
     _must_exist(name, bound)
+    if part.has("check"):
+        part.call("check", knobs=bound)
     if out is not None:
         _must_be_ours(out)
     given = {"lang": lang_table.resolve(lang).tag} if lang else {}
