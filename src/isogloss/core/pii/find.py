@@ -118,10 +118,12 @@ _NATIVE = regex.compile(
     rf"(?<![\w\p{{M}}@./-])(?:{_LABEL}\.){{1,8}}[\p{{L}}\p{{M}}]{{2,24}}(?![\w\p{{M}}@-]|\.\w)(?::\d{{2,5}})?(?:/[^\s<>\"]*)?"
 )
 _V4 = re.compile(r"(?<![0-9A-Za-z.-])(?:\d{1,3}\.){3}\d{1,3}(?![0-9A-Za-z]|\.\d|-\d)")
+_FOURS = re.compile(r"\d\.\d+\.\d")
 _V6 = re.compile(
     r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){2,8}|::[0-9A-Fa-f:]*)(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?"
     r"(?![0-9A-Za-z:]|\.\d)"
 )
+_DOTTED = re.compile(r"[^\W_]\.[^\W_]")
 _HOSTED = re.compile(r"://(?:[^/?#]*[\w-]\.\w|localhost(?!\w)|\[)", re.IGNORECASE)
 # Text in a script without spaces goes on behind an address.
 _UNSPACED = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"
@@ -160,7 +162,7 @@ def _urls(flat: str, homes: Sequence[str]) -> Iterator[Span]:
             address = _trimmed(_RUN_ON.split(match[0], maxsplit=1)[0])
             if _HOSTED.search(address):
                 yield Span("url", match.start(), match.start() + len(address), address)
-    if "." not in flat:
+    if not _DOTTED.search(flat):
         return
     for match in _BARE.finditer(flat):
         address = _trimmed(match[0])
@@ -192,11 +194,11 @@ def _unopened(address: str) -> bool:
 
 
 def _ips(flat: str, homes: Sequence[str]) -> Iterator[Span]:
-    for match in _V4.finditer(flat) if "." in flat else ():
+    for match in _V4.finditer(flat) if _FOURS.search(flat) else ():
         octets = match[0].split(".")
         if all(int(octet) < 256 for octet in octets):
             yield Span("ip", match.start(), match.end(), ".".join(str(int(octet)) for octet in octets))
-    for match in _V6.finditer(flat) if ":" in flat else ():
+    for match in _V6.finditer(flat) if "::" in flat or flat.count(":") > 6 else ():
         try:
             address = ipaddress.IPv6Address(match[0])
         except ValueError:
@@ -212,8 +214,10 @@ _CARD = re.compile(
     r"(?<![0-9A-Za-z.,/+-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})"
     r"(?![0-9A-Za-z]|[.,/-]\d)"
 )
+_THIRTEEN = re.compile(r"\d(?:[ -]?\d){12}")
 _PREFIX = re.compile(r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)|3[47]|3(?:0[0-5]|[689])|6(?:011|4[4-9]|5)|35(?:2[89]|[3-8])|62|220[0-4]|9792|50|5[6-9]|60|508|8[12]")
-_SOME_DIGITS = re.compile(r"\d(?:[ .\-/+]?[A-Z]{0,2}[ -]?\d){5}|[A-Z]{5}\d{4}[A-Z]")
+# Digits and capitals, eight or more, with no more than a mark between: where a national number may stand.
+_RUN = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-ZÑ&][ .\-/+]?){8,}")
 
 
 @cache
@@ -236,7 +240,7 @@ def _ibans(flat: str, homes: Sequence[str]) -> Iterator[Span]:
 
 
 def _cards(flat: str, homes: Sequence[str]) -> Iterator[Span]:
-    for match in _CARD.finditer(flat):
+    for match in _CARD.finditer(flat) if _THIRTEEN.search(flat) else ():
         digits = re.sub(r"\D", "", match[0])
         if _PREFIX.match(digits) and len(set(digits)) > 1 and _checker("luhn").is_valid(digits):
             yield Span("card", match.start(), match.end(), digits)
@@ -281,10 +285,15 @@ def _numbers() -> tuple[_Number, ...]:
 
 
 def _ids(flat: str, homes: Sequence[str]) -> Iterator[Span]:
-    if not _SOME_DIGITS.search(flat):
-        return
+    for some in _RUN.finditer(flat):
+        if sum(c.isdigit() for c in some[0]) >= 4:
+            yield from _ids_in(flat, max(0, some.start() - 2), some.end() + 2, homes)
+
+
+def _ids_in(flat: str, start: int, end: int, homes: Sequence[str]) -> Iterator[Span]:
+    """National numbers in a piece of a text that has digits and capitals only."""
     for number in _numbers():
-        for match in number.form.finditer(flat):
+        for match in number.form.finditer(flat, start, end):
             home = number.where == "any" or (number.where == "home" and number.country in homes)
             if not (home or number.cue.search(flat, max(0, match.start() - CUE), match.start())):
                 continue
@@ -305,6 +314,7 @@ _PHONE = re.compile(
     r"(?![0-9A-Za-z_=*%@]|[.:/+-]\d|,\d{1,3}(?![\d-])|\)\d)",
     re.IGNORECASE,
 )
+_SEVEN = re.compile(r"\d(?:[^\dA-Za-z\n]{0,5}\d){6}")
 _DATE = re.compile(
     r"\d{4}[-./]\d{1,2}[-./]\d{1,2}(?: \d{1,2})?|\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d{2})(?: \d{1,2})?|(?:1\d|20)\d{2}[ .()/-]{1,4}(?:1\d|20)\d{2}"
 )
@@ -321,6 +331,8 @@ def _cues() -> re.Pattern[str]:
 
 
 def _phones(flat: str, homes: Sequence[str]) -> Iterator[Span]:
+    if not _SEVEN.search(flat):
+        return
     last = -1  # the end of the number before
     for match in _PHONE.finditer(flat):
         start, number = match.start(1), match[1]
