@@ -59,6 +59,7 @@ def learn(
 
     Raises BudgetEnded when the seconds end before one checkpoint was evaluated, InputError when training diverges.
     """
+    memory.few_kernels()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
     store = _store(recipe, run, reads, world, again=again)
