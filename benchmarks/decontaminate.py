@@ -61,15 +61,31 @@ def packs(data: Path) -> dict[str, Any]:
     rows = after.with_columns(gold=pl.col("group").is_in(gold.implode()), hit=pl.col("level").is_not_null())
     levels = dict(rows.drop_nulls("level").group_by("level").len().iter_rows())
     print(f"SIB-200 against FLORES-200 dev: {sib.height:,} rows, {seconds:.0f} s")
-    print("  " + ", ".join(f"{name} {levels.get(name, 0):,}" for name in (*parts.load("steps", "decontaminate").constant("LEVELS"), "translation")))
+    print(
+        "  "
+        + ", ".join(
+            f"{name} {levels.get(name, 0):,}"
+            for name in (*parts.load("steps", "decontaminate").constant("LEVELS"), "translation")
+        )
+    )
     n = Counter(rows.select("gold", "hit").iter_rows())
     print(
         f"  contents in both: {gold.len():,} (one FLORES content each: {best.filter(pl.col('group').is_in(gold.implode()))['other'].n_unique():,}); "
         f"their rows: {n[True, True]:,} found, {n[True, False]:,} missed; invented: {n[False, True]:,}"
     )
     lone = found(sib, data / "flores200.parquet", agree=2)["level"].to_list().count("translation")
-    print(f"  translations of which one row matches: {levels.get('translation', 0) - lone:,}; with agree = 2 {lone:,} translations go")
-    return {"levels": levels, "translations_agree_2": lone, "contents": gold.len(), "found": n[True, True], "missed": n[True, False], "invented": n[False, True], "seconds": round(seconds, 1)}
+    print(
+        f"  translations of which one row matches: {levels.get('translation', 0) - lone:,}; with agree = 2 {lone:,} translations go"
+    )
+    return {
+        "levels": levels,
+        "translations_agree_2": lone,
+        "contents": gold.len(),
+        "found": n[True, True],
+        "missed": n[True, False],
+        "invented": n[False, True],
+        "seconds": round(seconds, 1),
+    }
 
 
 # -- planted ----------------------------------------------------------------------------------------------------
@@ -114,15 +130,32 @@ def planted(data: Path, seed: int) -> dict[str, Any]:
         pl.DataFrame({"text": bench}).write_ndjson(path)
         after = found(frame, path).with_columns(hit=pl.col("level").is_not_null(), script=pl.col("lang").str.slice(4))
     print(f"planted: {len(bench):,} evaluation sentences, {frame.height:,} documents")
-    by = after.filter(pl.col("kind").is_not_null()).group_by("kind", "between").agg(pl.len().alias("n"), pl.col("hit").sum()).sort("between", "kind")
+    by = (
+        after.filter(pl.col("kind").is_not_null())
+        .group_by("kind", "between")
+        .agg(pl.len().alias("n"), pl.col("hit").sum())
+        .sort("between", "kind")
+    )
     for kind, between, n, hit in by.iter_rows():
         low, high = (float(x) for x in wilson(hit, n))
-        print(f"  {kind:<13} {'between two others' if between else 'alone':<19} {hit / n:.3f} [{low:.3f}, {high:.3f}] of {n:,}")
-    scripts = after.filter(pl.col("kind").is_not_null()).group_by("script").agg(pl.len().alias("n"), pl.col("hit").sum()).sort("script")
+        print(
+            f"  {kind:<13} {'between two others' if between else 'alone':<19} {hit / n:.3f} [{low:.3f}, {high:.3f}] of {n:,}"
+        )
+    scripts = (
+        after.filter(pl.col("kind").is_not_null())
+        .group_by("script")
+        .agg(pl.len().alias("n"), pl.col("hit").sum())
+        .sort("script")
+    )
     print("  by script: " + ", ".join(f"{script} {hit}/{n}" for script, n, hit in scripts.iter_rows()))
     none = after.filter(pl.col("kind").is_null())
     print(f"  nothing planted: {int(none['hit'].sum())} of {none.height:,} invented")
-    return {"kinds": by.to_dicts(), "scripts": scripts.to_dicts(), "invented": int(none["hit"].sum()), "of": none.height}
+    return {
+        "kinds": by.to_dicts(),
+        "scripts": scripts.to_dicts(),
+        "invented": int(none["hit"].sum()),
+        "of": none.height,
+    }
 
 
 def main() -> None:

@@ -42,9 +42,19 @@ def sentences(name: str, data: Path) -> dict[str, list[str]]:
     """Sentences of each language."""
     if name == "cldr":
         return dict(from_cldr())
-    file = {"flores": "flores200", "tico": "tico19_medical", "udhr": "udhr", "xquad": "xquad", "sib": "sib200", "xcopa": "xcopa", "nusax": "nusax_senti"}[name]
+    file = {
+        "flores": "flores200",
+        "tico": "tico19_medical",
+        "udhr": "udhr",
+        "xquad": "xquad",
+        "sib": "sib200",
+        "xcopa": "xcopa",
+        "nusax": "nusax_senti",
+    }[name]
     column = "context" if name == "xquad" else "text"
-    frame = pl.read_parquet(data / f"{file}.parquet").select("lang", text=column).drop_nulls().unique(maintain_order=True)
+    frame = (
+        pl.read_parquet(data / f"{file}.parquet").select("lang", text=column).drop_nulls().unique(maintain_order=True)
+    )
     found: dict[str, list[str]] = {}
     for lang, text in frame.sort("lang", "text").iter_rows():
         pieces = re.split(r"(?<=[.!?।。！？؟])\s*", text) if name == "xquad" else [text]
@@ -234,7 +244,9 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=5)
     parser.add_argument("--by", choices=("script", "lang"), default="script")
     parser.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="a knob of the step, as JSON")
-    parser.add_argument("--seeds", type=int, default=5, help="how often documents are drawn and planted; counts are summed")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="how often documents are drawn and planted; counts are summed"
+    )
     parser.add_argument("--show", action="store_true", help="print what was missed and what was dropped wrongly")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     given = parser.parse_args()
@@ -250,7 +262,9 @@ def main() -> None:
         by = summed([table(one, given.by) for one in each], given.by)
         for row in by.iter_rows(named=True):
             recall, precision = shown(row["found"], row["planted"]), shown(row["right"], row["dropped"])
-            print(f"{row[given.by]:<10}{row['documents']:>10,}{row['planted']:>9,}  {recall:<24}{row['dropped']:>8,}  {precision}")
+            print(
+                f"{row[given.by]:<10}{row['documents']:>10,}{row['planted']:>9,}  {recall:<24}{row['dropped']:>8,}  {precision}"
+            )
         kinds = summed([table(one, "kind") for one in each], "kind")
         print("by kind: " + ", ".join(f"{kind} {n}/{of}" for kind, of, n in kinds.iter_rows()))
         if given.show:
@@ -259,7 +273,9 @@ def main() -> None:
             for row in after.filter(pl.col("of").is_not_null()).iter_rows(named=True):
                 if row["id"] not in found and row["of"] not in found:
                     print("MISSED", row["kind"], row["id"], row["text"][:80])
-            wrong = after.filter(pl.col("twin").is_not_null(), pl.col("twin").str.strip_suffix("x") != pl.col("id").str.strip_suffix("x"))
+            wrong = after.filter(
+                pl.col("twin").is_not_null(), pl.col("twin").str.strip_suffix("x") != pl.col("id").str.strip_suffix("x")
+            )
             for row in wrong.iter_rows(named=True):
                 print("WRONG", row["id"], row["drop"], row["text"][:80])
         out[name] = {given.by: by.to_dicts(), "kind": kinds.to_dicts()}

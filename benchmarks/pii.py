@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from dedup import from_cldr, sentences
 
+from dedup import from_cldr, sentences
 from isogloss.core.pii.find import KINDS, find, homes_of
 
 MODELS = {"EmailModel": "email", "URLModel": "url", "IpAddressModel": "ip", "PhoneNumberModel": "phone"}
@@ -35,7 +35,12 @@ MODELS = {"EmailModel": "email", "URLModel": "url", "IpAddressModel": "ip", "Pho
 
 def scores(n: Counter[Any], key: Any) -> dict[str, Any]:
     right, wrong, missed = n[key, "right"], n[key, "wrong"], n[key, "missed"]
-    return {"right": right, "wrong": wrong, "missed": missed, "f1": round(2 * right / max(1, 2 * right + wrong + missed), 4)}
+    return {
+        "right": right,
+        "wrong": wrong,
+        "missed": missed,
+        "f1": round(2 * right / max(1, 2 * right + wrong + missed), 4),
+    }
 
 
 # -- gold -------------------------------------------------------------------------------------------------------
@@ -57,11 +62,22 @@ def gold(data: Path, half: str, show: bool) -> dict[str, Any]:
             n[key, "wrong"] += len(got - wanted)
             n[key, "missed"] += len(wanted - got)
         if show and wanted != got:
-            print("   ", kind, row["lang"], repr(row["text"]), "WANTED", [row["text"][a:b] for a, b in wanted - got], "GOT", [row["text"][a:b] for a, b in got - wanted])
+            print(
+                "   ",
+                kind,
+                row["lang"],
+                repr(row["text"]),
+                "WANTED",
+                [row["text"][a:b] for a, b in wanted - got],
+                "GOT",
+                [row["text"][a:b] for a, b in got - wanted],
+            )
     found = {str(key): scores(n, key) for key in sorted({key for key, _ in n}, key=str)}
     print(f"gold, half {half}")
     for name, value in found.items():
-        print(f"  {name:<22} F1 {value['f1']:.3f}  right {value['right']:,}, wrong {value['wrong']:,}, missed {value['missed']:,}")
+        print(
+            f"  {name:<22} F1 {value['f1']:.3f}  right {value['right']:,}, wrong {value['wrong']:,}, missed {value['missed']:,}"
+        )
     return found
 
 
@@ -89,7 +105,15 @@ def planted_values(lang: str, rng: random.Random) -> Iterator[tuple[str, str]]:
     host = rng.choice(["mail.org", "post.example-site.de", "uni-a.ac.in", "kontor.co.uk", "yandex.ru"])
     yield "email", f"{name}@{host}"
     yield "url", rng.choice([f"https://{host}/a/{rng.randint(1, 999)}?q=1", f"www.{host}", f"{host}/seite"])
-    yield "ip", rng.choice([".".join(str(rng.randint(1, 254)) for _ in range(4)), f"2001:db8:{rng.randint(1, 9999):x}::{rng.randint(1, 99)}"])
+    yield (
+        "ip",
+        rng.choice(
+            [
+                ".".join(str(rng.randint(1, 254)) for _ in range(4)),
+                f"2001:db8:{rng.randint(1, 9999):x}::{rng.randint(1, 99)}",
+            ]
+        ),
+    )
     prefix, n = rng.choice([("4", 16), ("51", 16), ("37", 15), ("6011", 16)])
     body = prefix + "".join(str(rng.randrange(10)) for _ in range(n - 1 - len(prefix)))
     card = body + luhn.calc_check_digit(body)
@@ -101,17 +125,30 @@ def planted_values(lang: str, rng: random.Random) -> Iterator[tuple[str, str]]:
             break
     yield "iban", iban.format(account) if rng.random() < 0.5 else account
     homes = homes_of(lang)
-    world = phonenumbers.example_number_for_type(rng.choice(["US", "DE", "IN", "BR", "NG", "JP"]), phonenumbers.PhoneNumberType.MOBILE)
+    world = phonenumbers.example_number_for_type(
+        rng.choice(["US", "DE", "IN", "BR", "NG", "JP"]), phonenumbers.PhoneNumberType.MOBILE
+    )
     numbers = [phonenumbers.example_number_for_type(home, phonenumbers.PhoneNumberType.MOBILE) for home in homes]
     numbers = [number for number in numbers if number]
     number = rng.choice(numbers or [world])
-    changed = phonenumbers.PhoneNumber(number.country_code, int(str(number.national_number)[:-3] + f"{rng.randrange(1000):03}"))
+    changed = phonenumbers.PhoneNumber(
+        number.country_code, int(str(number.national_number)[:-3] + f"{rng.randrange(1000):03}")
+    )
     number = changed if phonenumbers.is_valid_number(changed) else number
     yield "phone", phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
     if numbers:
         yield "national phone", phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
     module, form = rng.choice(
-        [("br.cpf", "ddd.ddd.ddd-dd"), ("us.ssn", "ddd-dd-dddd"), ("in_.aadhaar", "dddd dddd dddd"), ("es.dni", "ddddddddL"), ("cn.ric", "11010119dd0dddddd1"), ("kr.rrn", "8dd1dd-1dddddd"), ("th.pin", "d-dddd-ddddd-dd-d"), ("fr.nir", "1dd0dddddddddcc")]
+        [
+            ("br.cpf", "ddd.ddd.ddd-dd"),
+            ("us.ssn", "ddd-dd-dddd"),
+            ("in_.aadhaar", "dddd dddd dddd"),
+            ("es.dni", "ddddddddL"),
+            ("cn.ric", "11010119dd0dddddd1"),
+            ("kr.rrn", "8dd1dd-1dddddd"),
+            ("th.pin", "d-dddd-ddddd-dd-d"),
+            ("fr.nir", "1dd0dddddddddcc"),
+        ]
     )
     yield "id", numbered(module, form, rng)
 
@@ -122,7 +159,10 @@ def numbered(module: str, form: str, rng: random.Random) -> str:
 
     checker = importlib.import_module(f"stdnum.{module}")
     while True:
-        text = "".join(str(rng.randrange(10)) if c in "dc" else rng.choice("ABCDEFGHJKLMNPQRSTVWXYZ") if c == "L" else c for c in form)
+        text = "".join(
+            str(rng.randrange(10)) if c in "dc" else rng.choice("ABCDEFGHJKLMNPQRSTVWXYZ") if c == "L" else c
+            for c in form
+        )
         if checker.is_valid(text):
             return text
 
@@ -152,17 +192,31 @@ def planted(data: Path, show: bool, seed: int = 3) -> dict[str, Any]:
                 text = f"{row[:at]} {value} {row[at:].lstrip()}"
                 got = {(s.start, s.end, s.kind) for s in find(text, lang)}
                 want = (start, start + len(value), kind.split()[-1])
-                for key in (("kind", kind), ("script", lang[4:]), ("lang", lang), "all", *([] if kind == "national phone" else ["without national phones"])):
+                for key in (
+                    ("kind", kind),
+                    ("script", lang[4:]),
+                    ("lang", lang),
+                    "all",
+                    *([] if kind == "national phone" else ["without national phones"]),
+                ):
                     n[key, "right"] += want in got
                     n[key, "missed"] += want not in got
                     n[key, "wrong"] += len(got - {want})
                 if show and got != {want}:
-                    print("   ", lang, kind, repr(text[max(0, at - 20) : at + len(value) + 20]), [(text[a:b], k) for a, b, k in got])
+                    print(
+                        "   ",
+                        lang,
+                        kind,
+                        repr(text[max(0, at - 20) : at + len(value) + 20]),
+                        [(text[a:b], k) for a, b, k in got],
+                    )
     found = {str(key): scores(n, key) for key in sorted({key for key, _ in n}, key=str)}
     print(f"planted: {len(texts)} languages in {len({lang[4:] for lang in texts})} scripts")
     for name, value in found.items():
         if not name.startswith("('lang'"):
-            print(f"  {name:<28} F1 {value['f1']:.3f}  right {value['right']:,}, wrong {value['wrong']:,}, missed {value['missed']:,}")
+            print(
+                f"  {name:<28} F1 {value['f1']:.3f}  right {value['right']:,}, wrong {value['wrong']:,}, missed {value['missed']:,}"
+            )
     low = min((v["f1"] for k, v in found.items() if k.startswith("('script'")), default=0)
     print(f"  worst script {low:.3f}")
     return found
@@ -173,7 +227,9 @@ def planted(data: Path, show: bool, seed: int = 3) -> dict[str, Any]:
 
 def wrong(data: Path, name: str, show: bool) -> dict[str, Any]:
     column = "context" if name == "xquad" else "text"
-    frame = pl.read_parquet(data / f"{name}.parquet").select("lang", text=column).drop_nulls().unique(maintain_order=True)
+    frame = (
+        pl.read_parquet(data / f"{name}.parquet").select("lang", text=column).drop_nulls().unique(maintain_order=True)
+    )
     chars: Counter[str] = Counter()
     n: Counter[tuple[str, str]] = Counter()
     seen: dict[str, list[str]] = {}
@@ -183,12 +239,22 @@ def wrong(data: Path, name: str, show: bool) -> dict[str, Any]:
             n[lang, span.kind] += 1
             seen.setdefault(span.kind, []).append(f"{lang} {text[span.start : span.end]}")
     by = {
-        lang: {"per_100k": round(sum(n[lang, kind] for kind in KINDS) * 1e5 / chars[lang], 2), **{kind: n[lang, kind] for kind in KINDS if n[lang, kind]}}
+        lang: {
+            "per_100k": round(sum(n[lang, kind] for kind in KINDS) * 1e5 / chars[lang], 2),
+            **{kind: n[lang, kind] for kind in KINDS if n[lang, kind]},
+        }
         for lang in sorted(chars, key=lambda lang: -sum(n[lang, kind] for kind in KINDS) / chars[lang])
     }
     total = sum(n.values())
-    print(f"found in {name}: {total:,} in {sum(chars.values()):,} characters of {len(chars)} languages, {total * 1e5 / sum(chars.values()):.2f} for 100,000")
-    print("  worst: " + ", ".join(f"{lang} {value['per_100k']} {dict(list(value.items())[1:])}" for lang, value in list(by.items())[:8]))
+    print(
+        f"found in {name}: {total:,} in {sum(chars.values()):,} characters of {len(chars)} languages, {total * 1e5 / sum(chars.values()):.2f} for 100,000"
+    )
+    print(
+        "  worst: "
+        + ", ".join(
+            f"{lang} {value['per_100k']} {dict(list(value.items())[1:])}" for lang, value in list(by.items())[:8]
+        )
+    )
     print("  by kind: " + ", ".join(f"{kind} {sum(n[lang, kind] for lang in chars)}" for kind in KINDS))
     if show:
         for kind, some in seen.items():

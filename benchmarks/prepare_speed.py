@@ -41,7 +41,10 @@ CHAIN = ("langid", "quality", "dedup", "pii")
 def write(folder: Path, data: Path, n: int) -> int:
     """Documents in files; gives their bytes."""
     frame = pl.read_parquet(data / "flores200.parquet", columns=["lang", "text"])
-    texts = {str(lang): part["text"].to_list() for (lang,), part in sorted(frame.group_by("lang"), key=lambda item: str(item[0][0]))}
+    texts = {
+        str(lang): part["text"].to_list()
+        for (lang,), part in sorted(frame.group_by("lang"), key=lambda item: str(item[0][0]))
+    }
     langs, rng = list(texts), random.Random(1)
     size, last = 0, {}
     raw = folder / "raw"
@@ -58,7 +61,9 @@ def write(folder: Path, data: Path, n: int) -> int:
             text += f" anna.{i}@mail.org, +49 30 9{i % 1_000_000:06}."
         last[lang] = text
         size += len(text.encode())
-        handles[i % FILES].write(json.dumps({"id": f"d{i}", "text": text, "lang": lang, "label": "ab"[i % 2]}, ensure_ascii=False) + "\n")
+        handles[i % FILES].write(
+            json.dumps({"id": f"d{i}", "text": text, "lang": lang, "label": "ab"[i % 2]}, ensure_ascii=False) + "\n"
+        )
     for handle in handles:
         handle.close()
     return size
@@ -68,7 +73,9 @@ def write(folder: Path, data: Path, n: int) -> int:
 
 
 def isogloss(folder: Path, steps: list[str], python: str) -> list[str]:
-    recipe = f'name = "n"\nlangs = "all"\nmodel = {{use = "ngram"}}\n[data]\nraw = ["raw"]\nsteps = {json.dumps(steps)}\n'
+    recipe = (
+        f'name = "n"\nlangs = "all"\nmodel = {{use = "ngram"}}\n[data]\nraw = ["raw"]\nsteps = {json.dumps(steps)}\n'
+    )
     recipe = recipe.replace('raw = ["raw"]', 'raw = ["raw/*.jsonl"]')
     (folder / "recipe.toml").write_text(recipe)
     return [python, "-m", "isogloss", "prepare", "recipe.toml"]
@@ -121,12 +128,22 @@ def data_juicer(folder: Path, steps: list[str], python: str) -> list[str]:
             whole.write(path.read_bytes())
     process: list[dict[str, object]] = []
     if "langid" in steps or "quality" in steps:
-        process += [{"text_length_filter": {"min_len": 50}}, {"special_characters_filter": {}}, {"character_repetition_filter": {}}]
+        process += [
+            {"text_length_filter": {"min_len": 50}},
+            {"special_characters_filter": {}},
+            {"character_repetition_filter": {}},
+        ]
     if "dedup" in steps:
         process.append({"document_minhash_deduplicator": {"tokenization": "character"}})
     if "pii" in steps:
         process += [{"clean_email_mapper": {}}, {"clean_ip_mapper": {}}, {"clean_links_mapper": {}}]
-    config = {"project_name": "n", "dataset_path": "raw.jsonl", "export_path": "out/out.jsonl", "np": 2, "process": process}
+    config = {
+        "project_name": "n",
+        "dataset_path": "raw.jsonl",
+        "export_path": "out/out.jsonl",
+        "np": 2,
+        "process": process,
+    }
     (folder / "juicer.yaml").write_text(json.dumps(config))  # JSON is YAML
     return [str(Path(python).with_name("dj-process")), "--config", "juicer.yaml"]
 
@@ -173,7 +190,10 @@ def worked(pid: int) -> float:
 
 def run(name: str, folder: Path, command: list[str], n: int, n_bytes: int, show: bool) -> dict[str, object]:
     start = time.monotonic()
-    environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS"), "1")}
+    environment = {
+        **os.environ,
+        **dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    }
     if name != "isogloss":
         environment.pop("PYTHONPATH", None)
     quiet = None if show else subprocess.DEVNULL
@@ -211,7 +231,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     given = parser.parse_args()
     ours = [step for step in given.steps if step in parts.names("steps")]
-    tools = [("isogloss", isogloss, sys.executable), ("datatrove", datatrove, given.datatrove), ("data-juicer", data_juicer, given.data_juicer)]
+    tools = [
+        ("isogloss", isogloss, sys.executable),
+        ("datatrove", datatrove, given.datatrove),
+        ("data-juicer", data_juicer, given.data_juicer),
+    ]
     found = []
     print(f"steps {' → '.join(ours)}, {os.cpu_count()} cores")
     for n in given.documents:

@@ -104,7 +104,9 @@ def run(step: ModuleType, knobs: dict[str, object], shards: list[pl.DataFrame]) 
         return pl.concat([call(name, pieces[key], *more) for key in sorted(pieces)])
 
     def asked(name: str, *more: pl.DataFrame) -> list[pl.DataFrame]:
-        own = [[d.filter(pl.col("shard") == i).drop("shard") if by_shard else d for d in more] for i in range(len(shards))]
+        own = [
+            [d.filter(pl.col("shard") == i).drop("shard") if by_shard else d for d in more] for i in range(len(shards))
+        ]
         return [call(name, shard, *some) for shard, some in zip(shards, own, strict=True)]
 
     told = asked("summarise")
@@ -134,9 +136,7 @@ def test_remarks_are_sentences(step: ModuleType, knobs: dict[str, object]) -> No
 
 def test_describes_itself(step: ModuleType) -> None:
     assert (step.__doc__ or "").split("\n")[0].endswith(".")
-    documented = "".join(
-        inspect.getdoc(getattr(step, f)) or "" for f in parts.KINDS["steps"][0] if hasattr(step, f)
-    )
+    documented = "".join(inspect.getdoc(getattr(step, f)) or "" for f in parts.KINDS["steps"][0] if hasattr(step, f))
     for name in parts.Part("steps", step.__name__, step).knobs:
         assert f"{name}:" in documented, f"the docstring does not explain the knob '{name}'"
 

@@ -83,7 +83,9 @@ def test_an_evaluation_text_inside_a_longer_one_is_found_and_the_other_way_round
 def test_a_template_is_no_match(tmp_path: Path) -> None:
     path = tmp_path / "bench.jsonl"
     ask = "Read the question below and answer it in one word, yes or no, and say nothing else at all: is {} a fruit?"
-    words = [f"{a}{b}" for a in ("ban", "pap", "cir", "man", "gua", "lem", "tom", "pea", "fig", "dat") for b in "abcdefgh"]
+    words = [
+        f"{a}{b}" for a in ("ban", "pap", "cir", "man", "gua", "lem", "tom", "pea", "fig", "dat") for b in "abcdefgh"
+    ]
     pl.DataFrame({"text": [ask.format(word) for word in words]}).write_ndjson(path)
     row = frame(("a", C + " " + ask.format("kumquat") + " " + A, "train", None))
     assert run(row, path) == [None]
@@ -114,7 +116,15 @@ def test_only_training_rows_go_and_translations_go_with_them(bench: Path) -> Non
     assert run(batch, bench, agree=2) == [None] * 6
     found = "found in bench.txt (verbatim)"
     two = pl.concat([batch, frame(("g", A.upper(), "train", "g1"))])
-    assert run(two, bench, agree=2) == [None, translation, None, None, None, None, found.replace("verbatim", "normalised")]
+    assert run(two, bench, agree=2) == [
+        None,
+        translation,
+        None,
+        None,
+        None,
+        None,
+        found.replace("verbatim", "normalised"),
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".txt"])

@@ -136,10 +136,14 @@ D = (
 
 
 def test_a_document_with_a_sentence_added_is_a_near_duplicate_and_a_short_text_is_not() -> None:
-    more = "Those who come after six in the evening ring the bell at the side of the house, where somebody always waits."
+    more = (
+        "Those who come after six in the evening ring the bell at the side of the house, where somebody always waits."
+    )
     batch = frame(("a", "eng_Latn", D, None, None), ("b", "eng_Latn", D + more, None, None))
     assert str(run(batch)["drop"][1]).endswith("of the shorter in the longer)")
-    batch = frame(("a", "eng_Latn", A, None, None), ("b", "eng_Latn", A + " Bring your card and a list of pills.", None, None))
+    batch = frame(
+        ("a", "eng_Latn", A, None, None), ("b", "eng_Latn", A + " Bring your card and a list of pills.", None, None)
+    )
     assert run(batch)["drop"].to_list() == [None, None]
 
 
@@ -159,7 +163,9 @@ def test_what_readers_do_not_see_or_keyboards_confuse_is_near(a: str, b: str) ->
 
 def test_clusters_copies_and_weights() -> None:
     batch = frame(
-        *((f"r{i}", "eng_Latn", A, None, None) for i in range(4)), ("s", "eng_Latn", B, None, None), ("t", "eng_Latn", C, None, None)
+        *((f"r{i}", "eng_Latn", A, None, None) for i in range(4)),
+        ("s", "eng_Latn", B, None, None),
+        ("t", "eng_Latn", C, None, None),
     )
     after = run(batch, reweight="fineweb2")
     assert after["cluster"].to_list() == ["r0"] * 5 + [None]

@@ -96,7 +96,11 @@ def test_a_step_that_breaks_the_contract_is_named(tmp_path: Path) -> None:
 
 
 def test_a_step_that_streams_reads_what_it_wants_and_looks_twice(tmp_path: Path) -> None:
-    shards = [pl.DataFrame({"text": ["a", "b"]}), pl.DataFrame({"text": ["c"]}), pl.DataFrame({"text": ["b", "a", "b"]})]
+    shards = [
+        pl.DataFrame({"text": ["a", "b"]}),
+        pl.DataFrame({"text": ["c"]}),
+        pl.DataFrame({"text": ["b", "a", "b"]}),
+    ]
     paths = written(tmp_path, shards)
     told: list[int] = []
 

@@ -53,7 +53,9 @@ def languages(counts: pl.DataFrame) -> list[Language]:
         mine = labels.get(str(lang), {})
         m = sum(mine.values())
         far = variation(mine, pooled) if m and len(pooled) > 1 else None
-        chance = None if far is None else sum(math.sqrt(p * (1 - p) / m) for p in pooled.values()) / math.sqrt(2 * math.pi)
+        chance = (
+            None if far is None else sum(math.sqrt(p * (1 - p) / m) for p in pooled.values()) / math.sqrt(2 * math.pi)
+        )
         few = tuple((name, mine.get(name, 0)) for name in sorted(pooled) if m and mine.get(name, 0) < FEW)
         found.append(
             Language(

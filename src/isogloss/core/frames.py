@@ -26,7 +26,7 @@ class Frames:
 
         source = self.sources[shard]
         if isinstance(source, Path):
-            return files.read_parquet(source, columns)
+            return files.read_parquet(source, None if columns is None else [*columns])
         return source if columns is None else source.select(columns)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:

@@ -111,7 +111,7 @@ class Keys:
 
     def digests(self) -> list[bytes]:
         """A hash of 16 bytes of each, the same on every machine."""
-        whole = memoryview(self.points.astype("<u4", copy=False)).cast("B")
+        whole = memoryview(self.points.astype("<u4", copy=False).view("u1").data)
         ends = (self.ends * 4).tolist()
         return [hashlib.blake2b(whole[a:b], digest_size=16).digest() for a, b in itertools.pairwise(ends)]
 

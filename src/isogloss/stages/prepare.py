@@ -26,9 +26,10 @@ from isogloss.core.readers import RawFile, expand
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Pace, Say
+from isogloss.stages.ops import Op
 from isogloss.stages.preparing import card, reading, sample
 from isogloss.stages.preparing.tables import COUNTS, beside, kind
-from isogloss.stages.preparing.walk import Op, Walked, gather, walk
+from isogloss.stages.preparing.walk import Walked, gather, walk
 
 # A language that loses more than this share in one step is named on the screen, gate or no gate.
 LOOK = 0.5
@@ -201,7 +202,9 @@ def _assemble(recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[st
         files.write_parquet(outputs[-1], frame)
 
     label = pl.col("label") if "label" in fields(recipe).schema else pl.lit("").alias("label")
-    found = [(by_split(frame, label), by_source(frame), by_domain(frame, label)) for frame in put("corpus", walked.shards)]
+    found = [
+        (by_split(frame, label), by_source(frame), by_domain(frame, label)) for frame in put("corpus", walked.shards)
+    ]
     reasons = [pl.DataFrame(schema={**dict.fromkeys(("step", "lang", "reason"), pl.String), "n": pl.UInt32})]
     reasons += [by_reason(frame) for frame in put("dropped", walked.dropped)]
     why = summed(reasons)

@@ -97,7 +97,9 @@ def _spoken() -> dict[str, tuple[str, ...]]:
                         codes[name] = None
                 if code := codes[name]:
                     found.setdefault(code, []).append((-float(facts.get("population_percent", 0)), country))
-    return {code: tuple(dict.fromkeys(country for _, country in sorted(some)))[:MOST_HOMES] for code, some in found.items()}
+    return {
+        code: tuple(dict.fromkeys(country for _, country in sorted(some)))[:MOST_HOMES] for code, some in found.items()
+    }
 
 
 # -- addresses --------------------------------------------------------------------------------------------------
@@ -108,8 +110,12 @@ _ASCII_MAIL = re.compile(
     rf"(?<![0-9A-Za-z.!#$%&'*+/=?^_`{{|}}~@-])[0-9A-Za-z_!#$%&*+=?^`{{|}}~-]+(?:['.][0-9A-Za-z_!#$%&*+=?^`{{|}}~-]+)*"
     rf"@(?:{_HOST}\.){{1,8}}(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_]|-[0-9A-Za-z])"
 )
-_MAIL = regex.compile(rf"(?<![\w.@])[\w\p{{M}}]+(?:[.+-][\w\p{{M}}]+)*+@(?:{_LABEL}\.){{1,8}}[\p{{L}}\p{{M}}]{{2,24}}(?![\w@])")
-_SCHEME = re.compile(r"(?<![A-Za-z])(?:https?|ftps?|sftp|wss?)://[^\s<>\"“”«»`{}|\\^、。，；！？》）】」،؛؟।]+", re.IGNORECASE)
+_MAIL = regex.compile(
+    rf"(?<![\w.@])[\w\p{{M}}]+(?:[.+-][\w\p{{M}}]+)*+@(?:{_LABEL}\.){{1,8}}[\p{{L}}\p{{M}}]{{2,24}}(?![\w@])"
+)
+_SCHEME = re.compile(
+    r"(?<![A-Za-z])(?:https?|ftps?|sftp|wss?)://[^\s<>\"“”«»`{}|\\^、。，；！？》）】」،؛؟।]+", re.IGNORECASE
+)
 _BARE = re.compile(
     rf"(?<![0-9A-Za-z@./_-])(?:{_HOST}\.){{1,8}}(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_-]|\.[0-9A-Za-z])"
     r"(?::\d{2,5})?(?:[/?#][!-;=?-Z\[\]_a-z~]*)?"
@@ -215,7 +221,9 @@ _CARD = re.compile(
     r"(?![0-9A-Za-z]|[.,/-]\d)"
 )
 _THIRTEEN = re.compile(r"\d(?:[ -]?\d){12}")
-_PREFIX = re.compile(r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)|3[47]|3(?:0[0-5]|[689])|6(?:011|4[4-9]|5)|35(?:2[89]|[3-8])|62|220[0-4]|9792|50|5[6-9]|60|508|8[12]")
+_PREFIX = re.compile(
+    r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)|3[47]|3(?:0[0-5]|[689])|6(?:011|4[4-9]|5)|35(?:2[89]|[3-8])|62|220[0-4]|9792|50|5[6-9]|60|508|8[12]"
+)
 # Digits and capitals, eight or more, with no more than a mark between: where a national number may stand.
 _RUN = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-ZÑ&][ .\-/+]?){8,}")
 

@@ -47,7 +47,9 @@ def _instead(written: str, span: Span, action: Action, key: bytes) -> str:
 
 def pseudonym(kind: str, value: str, key: bytes) -> str:
     """The name of a value under a key."""
-    number = int.from_bytes(hashlib.blake2b(f"{kind}\0{value}".encode(), key=_short(key), digest_size=16).digest(), "big")
+    number = int.from_bytes(
+        hashlib.blake2b(f"{kind}\0{value}".encode(), key=_short(key), digest_size=16).digest(), "big"
+    )
     letters = []
     for _ in range(LONG):
         number, i = divmod(number, len(LETTERS))

@@ -70,12 +70,22 @@ def decide(
     cell = ["lang"] if by == "lang" else ["lang", by]
     n = pl.len().over(cell)
     rank = pl.col("drawn").rank("ordinal").over(cell)
-    name = pl.col("lang") if by == "lang" else pl.concat_str("lang", pl.lit(f" with {by} '"), pl.col(by).fill_null("none"), pl.lit("'"))
+    name = (
+        pl.col("lang")
+        if by == "lang"
+        else pl.concat_str("lang", pl.lit(f" with {by} '"), pl.col(by).fill_null("none"), pl.lit("'"))
+    )
     over = rank > cap if cap else pl.lit(False)
     why = pl.concat_str(pl.lit(f"over the cap of {cap or 0:,} rows: "), name, pl.lit(" has "), n.cast(pl.String))
     weight = (pl.lit(floor or 1) / n).clip(1, most) if floor else pl.lit(None, pl.Float64)
     return rows.select(
-        "shard", "place", "lang", "label", "domain", pl.when(over).then(why).alias("why"), weight.cast(pl.Float64).alias("weight")
+        "shard",
+        "place",
+        "lang",
+        "label",
+        "domain",
+        pl.when(over).then(why).alias("why"),
+        weight.cast(pl.Float64).alias("weight"),
     )
 
 
@@ -104,7 +114,11 @@ def learned(decision: pl.DataFrame) -> pl.DataFrame:
             for one in found
         ],
         schema={
-            **{"lang": pl.String, "rows": pl.Int64, "over the cap": pl.Int64, "labels": pl.Int64, "domains": pl.Int64},
+            "lang": pl.String,
+            "rows": pl.Int64,
+            "over the cap": pl.Int64,
+            "labels": pl.Int64,
+            "domains": pl.Int64,
             **dict.fromkeys(("variation of labels", "by chance", "variation of domains"), pl.Float64),
             "classes under 10 rows": pl.String,
         },

@@ -256,7 +256,9 @@ def _run_index(keys: _keys.Keys, run: int) -> tuple[_Sorted, np.ndarray, np.ndar
     import numpy as np
 
     runs = _Sorted.of(*_runs(keys, run))
-    starts = np.flatnonzero(np.concatenate([[True], runs.values[1:] != runs.values[:-1]])) if runs.values.size else []
+    new = np.ones(runs.values.size, dtype=bool)
+    new[1:] = runs.values[1:] != runs.values[:-1]
+    starts = np.flatnonzero(new)
     n = np.diff(np.append(starts, runs.values.size)).astype(np.int64)
     common = np.repeat(n > TEMPLATE, n)
     kept = _Sorted(runs.values[~common], runs.owners[~common])
@@ -340,7 +342,9 @@ def _matches(
             yield i, level, f"{index.names[own[level]]} ({LEVELS[level]})"
     loose = _keys.loose(keys)
     some = [loose.points[loose.ends[i] : loose.ends[i + 1]] for i in rest]
-    left = _keys.Keys(_joined(some, np.uint32), np.concatenate([[0], np.cumsum([len(one) for one in some])]).astype(int))
+    left = _keys.Keys(
+        _joined(some, np.uint32), np.concatenate([[0], np.cumsum([len(one) for one in some])]).astype(int)
+    )
     found = _nearest(index, left, near, ngram) if near < 1 and index.bands and rest else {}
     for i, (jaccard, text) in found.items():
         yield rest[i], NEAR, f"{index.names[index.sources[text]]} (near, Jaccard {jaccard:.2f})"

@@ -140,7 +140,7 @@ def decide(summaries: Frames, *, threshold: Threshold = 0.8) -> pl.DataFrame:
     import numpy as np
     import polars as pl
 
-    schema = {"shard": pl.Int64, "place": pl.UInt32, "exact": pl.Int64, "near": pl.List(pl.Int64)}
+    schema: dict[str, Any] = {"shard": pl.Int64, "place": pl.UInt32, "exact": pl.Int64, "near": pl.List(pl.Int64)}
     rows = summaries.columns("place", "key", "compared")
     if rows.is_empty():
         return pl.DataFrame(schema=schema)

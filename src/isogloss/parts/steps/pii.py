@@ -36,7 +36,11 @@ def check(*, action: Action = "redact", countries: list[str] = [], key_file: Pat
     from isogloss.core.errors import RecipeError
 
     if (action == "pseudonym") != (key_file is not None):
-        said = "pseudonym needs key_file, a file with a secret" if key_file is None else "key_file is for the action pseudonym"
+        said = (
+            "pseudonym needs key_file, a file with a secret"
+            if key_file is None
+            else "key_file is for the action pseudonym"
+        )
         raise RecipeError(f"pii: {said}", key="key_file")
     for country in countries:
         if not (len(country) == 2 and country.isascii() and country.isupper()):
@@ -99,7 +103,9 @@ def _key(path: Path) -> bytes:
     except OSError as error:
         raise MissingError(f"pii: the key file {path} cannot be read: {error.strerror}") from error
     if len(key) < LEAST:
-        raise DataError(f"pii: the key in {path.name} has {len(key)} bytes; it needs {LEAST}, e.g. from: openssl rand -hex 32")
+        raise DataError(
+            f"pii: the key in {path.name} has {len(key)} bytes; it needs {LEAST}, e.g. from: openssl rand -hex 32"
+        )
     return key
 
 
