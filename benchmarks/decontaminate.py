@@ -122,8 +122,7 @@ def planted(data: Path, seed: int) -> dict[str, Any]:
             text = kinds[kind](text)
             text = f"{rest.pop()} {text} {rest.pop()}" if between else text
             rows.append((f"{lang}-{i}", str(lang), kind, between, text))
-        for i in range(EACH):
-            rows.append((f"{lang}-n{i}", str(lang), None, False, " ".join(rest.pop() for _ in range(3))))
+        rows += [(f"{lang}-n{i}", str(lang), None, False, " ".join(rest.pop() for _ in range(3))) for i in range(EACH)]
     frame = pl.DataFrame(rows, schema=["id", "lang", "kind", "between", "text"], orient="row")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.jsonl"
