@@ -35,13 +35,8 @@ def check(*, action: Action = "redact", countries: list[str] = [], key_file: Pat
     """Raise RecipeError for knobs that do not go together, with the recipe and not in the middle of the run."""
     from isogloss.core.errors import RecipeError
 
-    if (action == "pseudonym") != (key_file is not None):
-        said = (
-            "pseudonym needs key_file, a file with a secret"
-            if key_file is None
-            else "key_file is for the action pseudonym"
-        )
-        raise RecipeError(f"pii: {said}", key="key_file")
+    if action == "pseudonym" and key_file is None:
+        raise RecipeError("pii: pseudonym needs key_file, a file with a secret", key="key_file")
     for country in countries:
         if not (len(country) == 2 and country.isascii() and country.isupper()):
             raise RecipeError(f"pii: countries are codes of two capitals such as DE, got '{country}'", key="countries")
