@@ -36,7 +36,11 @@ def test_a_cap_keeps_so_many_of_each_cell_and_touches_no_other_split() -> None:
     both = pl.concat([train, test.with_columns(id=pl.lit("t") + pl.col("id"))])
     after = run(both, cap=10)
     stay = after.filter(pl.col("drop").is_null())
-    assert Counter(stay.select("lang", "split").iter_rows()) == {("a", "train"): 10, ("b", "train"): 9, ("a", "test"): 50}
+    assert Counter(stay.select("lang", "split").iter_rows()) == {
+        ("a", "train"): 10,
+        ("b", "train"): 9,
+        ("a", "test"): 50,
+    }
     assert set(after["drop"].drop_nulls()) == {"over the cap of 10 rows: a has 34"}
     by = run(both, cap=5, by="label").filter(pl.col("drop").is_null(), pl.col("split") == "train")
     assert Counter(by.select("lang", "label").iter_rows()) == {("a", "x"): 5, ("a", "y"): 4, ("b", "x"): 5}
@@ -69,7 +73,11 @@ def test_a_language_that_departs_and_a_class_with_few_rows_are_named() -> None:
     assert c.far == pytest.approx(0.95 - 193 / 300) and c.far_domain == pytest.approx(2 / 3)
     assert c.n == 100 and c.few == (("y", 5),) and not found[1].few
     said = list(balance.warnings(found))
-    assert len(said) == 2 and said[0].startswith("c: its labels are distributed differently") and "0.31 over 100 rows" in said[0]
+    assert (
+        len(said) == 2
+        and said[0].startswith("c: its labels are distributed differently")
+        and "0.31 over 100 rows" in said[0]
+    )
     assert said[1] == "c: a class has under 10 rows: y (5)"
 
 
@@ -86,7 +94,11 @@ def test_what_chance_gives_is_about_what_it_gives() -> None:
     rng = np.random.default_rng(0)
     drawn = [rng.multinomial(40, [0.5, 0.3, 0.2]) for _ in range(400)]
     counts = pl.DataFrame(
-        [(f"l{i:03}", "train", label, "d", int(n)) for i, row in enumerate(drawn) for label, n in zip("xyz", row, strict=True)],
+        [
+            (f"l{i:03}", "train", label, "d", int(n))
+            for i, row in enumerate(drawn)
+            for label, n in zip("xyz", row, strict=True)
+        ],
         schema=["lang", "split", "label", "domain", "n"],
         orient="row",
     )
@@ -97,13 +109,20 @@ def test_what_chance_gives_is_about_what_it_gives() -> None:
 def test_the_command_shows_and_writes(tmp_path: Path) -> None:
     frame({("eng_Latn", "x"): 30, ("swh_Latn", "x"): 3}, None).drop("split").write_ndjson(tmp_path / "r.jsonl")
     out = step("balance", tmp_path / "r.jsonl", {"cap": 20}, out=tmp_path / "out")
-    assert out.n_dropped == 10 and out.learned and {row["lang"]: row["rows"] for row in out.learned} == {"eng_Latn": 20, "swh_Latn": 3}
+    assert (
+        out.n_dropped == 10
+        and out.learned
+        and {row["lang"]: row["rows"] for row in out.learned} == {"eng_Latn": 20, "swh_Latn": 3}
+    )
     dropped = files.read_parquet(tmp_path / "out" / "dropped.parquet")
     assert set(dropped["reason"]) == {"over the cap of 20 rows: eng_Latn has 30"}
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.0, 0.5, 1.0, 2.0, 8.0])), min_size=1, max_size=40), st.integers(0, 99))
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.0, 0.5, 1.0, 2.0, 8.0])), min_size=1, max_size=40),
+    st.integers(0, 99),
+)
 def test_weighted_gives_each_language_its_rows_and_each_row_its_share(rows: list[tuple[str, float]], seed: int) -> None:
     table = pl.DataFrame(rows, schema=["lang", "weight"], orient="row")
     window = weighted.order(table, np.random.default_rng(seed), {})
