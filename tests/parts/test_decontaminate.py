@@ -93,6 +93,14 @@ def test_a_template_is_no_match(tmp_path: Path) -> None:
     assert str(run(row, path)[0]).startswith("found in bench.jsonl (n-gram")
 
 
+def test_rows_of_an_evaluation_file_without_a_text_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    path.write_text(
+        json.dumps({"text": C}) + "\n{}\n" + json.dumps({"text": None}) + "\n" + json.dumps({"text": A}) + "\n"
+    )
+    assert run(frame(("a", A, "train", None)), path) == ["found in bench.jsonl (verbatim)"]
+
+
 def test_a_packed_file_is_read_and_a_damaged_one_stops(tmp_path: Path) -> None:
     path = tmp_path / "bench.jsonl.gz"
     path.write_bytes(gzip.compress(json.dumps({"text": A}).encode() + b"\n"))

@@ -110,12 +110,14 @@ def _texts(path: Path, column: str) -> Iterator[list[str]]:
     if not path.is_file():
         raise MissingError(f"decontaminate: there is no evaluation file {path}")
     chunk: list[str] = []
+    seen = False
     try:
         (raw,) = _readers.expand(path, path.name, format=None, encoding="utf-8", rows=None, given={})
         for line, row in _readers.rows(raw, column, (column,)):
             if isinstance(row, _readers.Broken):
                 raise DataError(f"{path.name}:{line}: {row.reason}; an evaluation file must be whole")
-            if raw.format not in _readers.LOOSE and column not in row:
+            seen |= raw.format in _readers.LOOSE or column in row
+            if not seen:
                 raise DataError(f"{path.name}:{line} has no '{column}', but {', '.join(map(str, row)) or 'nothing'}")
             text = row.get("text" if raw.format in _readers.LOOSE else column)
             if text is not None and not (text := str(text)).isspace() and text:
