@@ -11,7 +11,7 @@ does not depend on the order of the rows. A row is dropped only for a row that s
 enough, not through a chain of others. A row with a given dev or test split is never dropped.
 
 Every row gets the name of its `cluster` (null: it is alone) and `copies`, the rows that it stands for, itself included.
-With `reweight` it gets a `weight` by them, which training uses: FineWeb2 (Penedo et al. 2025) takes a document once, or up to eight
+With `reweight` it gets a `weight` by them, which the mix `weighted` follows: FineWeb2 (Penedo et al. 2025) takes a document once, or up to eight
 times, by the size of its cluster.
 
 Groups. Rows of one cluster are one content, and so are their translations. Where a split is still to be drawn, the
