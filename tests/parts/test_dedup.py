@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import unicodedata
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from isogloss.core import parts
 from isogloss.parts.steps import dedup
+from isogloss.stages import barrier
+from isogloss.stages.ops import Op
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 A = "The clinic on Station Road opens at eight in the morning and the doctor sees children first."
@@ -24,10 +28,9 @@ def frame(*rows: tuple[str, str, str, str | None, str | None]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def run(batch: pl.DataFrame, action: Any = "drop", threshold: float = 0.8) -> pl.DataFrame:
-    summaries = dedup.summarise(batch, threshold=threshold).partition_by("bucket")
-    decision = pl.concat([dedup.decide(part, threshold=threshold, action=action) for part in summaries])
-    return dedup.apply(batch, decision)
+def run(batch: pl.DataFrame, **knobs: Any) -> pl.DataFrame:
+    op = Op("dedup", parts.load("steps", "dedup").bind(knobs))
+    return dedup.apply(batch, barrier.alone(op, batch), reweight=op.knobs["reweight"])
 
 
 def test_exact_ignores_case_form_space_and_punctuation() -> None:
@@ -89,8 +92,8 @@ def test_test_rows_are_kept_and_preferred() -> None:
 
 def test_a_row_goes_only_for_one_that_stays() -> None:
     words = [f"word{i}" for i in range(60)]
-    chain = [" ".join(words[i * 4 : 40 + i * 4]) for i in range(3)]  # each like the next, the ends not alike
-    after = run(frame(*((f"r{i}", "eng_Latn", text, None, None) for i, text in enumerate(chain))), threshold=0.75)
+    chain = [" ".join(words[i * 5 : 40 + i * 5]) for i in range(3)]  # each like the next, the ends not alike
+    after = run(frame(*((f"r{i}", "eng_Latn", text, None, None) for i, text in enumerate(chain))))
     assert after["drop"][0] is None and after["drop"][2] is None
     assert str(after["drop"][1]).startswith("near-duplicate of r0")
 
@@ -124,6 +127,66 @@ def test_given_splits_are_not_tied_together() -> None:
     after = run(batch)
     assert after["drop"].to_list() == ["exact duplicate of b", None, None]
     assert after["group"].to_list() == ["g1", "g2", "g1"]
+
+
+D = (
+    "The clinic on Station Road opens at eight in the morning. The doctor sees children first. Please bring your card. "
+    "A list of the medicine that you take helps us. On Sundays we are closed, and the hospital in town is open. "
+)
+
+
+def test_a_document_with_a_sentence_added_is_a_near_duplicate_and_a_short_text_is_not() -> None:
+    more = (
+        "Those who come after six in the evening ring the bell at the side of the house, where somebody always waits."
+    )
+    batch = frame(("a", "eng_Latn", D, None, None), ("b", "eng_Latn", D + more, None, None))
+    assert str(run(batch)["drop"][1]).endswith("of the shorter in the longer)")
+    batch = frame(
+        ("a", "eng_Latn", A, None, None), ("b", "eng_Latn", A + " Bring your card and a list of pills.", None, None)
+    )
+    assert run(batch)["drop"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("الْعَرَبِيَّةُ لغةٌ قديمةٌ جدًّا ويتكلّمها ملايينُ النّاس", "العربية لغة قديمة جدا ويتكلمها ملايين الناس"),  # vowel points
+        ("یہ ایک چھوٹی سی کہانی ہے جو کئی لوگوں نے سنی", "يه ايك چهوٹي سي كهاني هے جو كئي لوگوں نے سني"),  # Arabic for Urdu letters
+        ("ΤΟ ΙΑΤΡΕΙΟ ΑΝΟΙΓΕΙ ΣΤΙΣ ΟΚΤΩ ΤΟ ΠΡΩΙ ΚΑΘΕ ΜΕΡΑ", "Το ιατρείο ανοίγει στις οκτώ το πρωί κάθε μέρα"),
+        ("Ёлка ещё зелёная, а её всё равно несут в лес", "Елка еще зеленая, а ее все равно несут в лес"),
+        ("İSTANBUL'DA ILIK BİR İLKBAHAR SABAHI YÜRÜDÜK", "istanbul'da ılık bir ilkbahar sabahı yürüdük"),
+    ],
+)  # fmt: skip
+def test_what_readers_do_not_see_or_keyboards_confuse_is_near(a: str, b: str) -> None:
+    assert str(run(frame(("a", "und", a, None, None), ("b", "und", b, None, None)))["drop"][1]).startswith("near")
+
+
+def test_clusters_copies_and_weights() -> None:
+    batch = frame(
+        *((f"r{i}", "eng_Latn", A, None, None) for i in range(4)),
+        ("s", "eng_Latn", B, None, None),
+        ("t", "eng_Latn", C, None, None),
+    )
+    after = run(batch, reweight="fineweb2")
+    assert after["cluster"].to_list() == ["r0"] * 5 + [None]
+    stays = after.filter(pl.col("drop").is_null())
+    assert stays.select("id", "copies", "weight").rows() == [("r0", 5, 5.0), ("t", 1, 1.0)]
+    log = run(batch, reweight="log").filter(pl.col("drop").is_null())["weight"]
+    assert log.to_list() == pytest.approx([1 + math.log(5), 1.0])
+    assert "weight" not in run(batch).columns
+    # What stays stands for what went when the step runs again, and when all rows stay they stand for themselves.
+    again = run(stays.drop("drop"), reweight="fineweb2")
+    assert again.select("cluster", "copies", "weight").equals(stays.select("cluster", "copies", "weight"))
+    assert run(batch, action="group")["copies"].to_list() == [1] * 6
+
+
+@pytest.mark.parametrize("n", [3, 60])
+def test_a_crowd_of_copies_leaves_one(n: int) -> None:
+    """More rows than are compared with each other, all edited in another place."""
+    rng = random.Random(1)
+    texts = [D[:at] + "x" + D[at + 1 :] for at in rng.sample(range(len(D)), n)]
+    after = run(frame(*((f"r{i:03}", "eng_Latn", text, None, None) for i, text in enumerate(texts))))
+    assert after["drop"].null_count() == 1 and after["cluster"].to_list() == ["r000"] * n
 
 
 def edited(text: str, rng: random.Random) -> str:

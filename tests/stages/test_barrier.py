@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 import pytest
 
-from isogloss.core import files
+from isogloss.core import files, parts
+from isogloss.core.engine import Local
 from isogloss.core.errors import IsoglossError
+from isogloss.core.say import Say
 from isogloss.stages import barrier, originals, unique
+from isogloss.stages.ops import Op
 
 
 def written(folder: Path, shards: list[pl.DataFrame]) -> list[Path]:
@@ -18,6 +24,24 @@ def written(folder: Path, shards: list[pl.DataFrame]) -> list[Path]:
     for path, shard in zip(paths, shards, strict=True):
         files.write_parquet(path, shard)
     return paths
+
+
+@dataclass(frozen=True)
+class Made(Op):
+    """A step made of functions."""
+
+    functions: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def loaded(self) -> parts.Part:
+        return parts.Part("steps", self.part, types.SimpleNamespace(**self.functions))  # type: ignore[arg-type]
+
+    def call(self, function: str, *args: Any) -> Any:
+        return self.functions[function](*args)
+
+
+def made(decide: Callable[[Any], Any], **others: Any) -> Op:
+    return Made("x", {}, {}, {"decide": decide, **others})
 
 
 def some(n: int = 300, shards: int = 7) -> list[pl.DataFrame]:
@@ -38,7 +62,7 @@ def test_what_is_held_at_once_changes_nothing(tmp_path: Path, held: int, monkeyp
         seen.append(frame["bucket"][0])
         return unique.decide(frame)
 
-    decision = barrier.decide(decide, paths, tmp_path / "decision", name="unique", by_shard=True)
+    decision = barrier.decide(made(decide, BY_SHARD=True), "decide", paths, tmp_path / "decision")
     assert len(seen) == len(set(seen)) > 10
     firsts: dict[str, str] = {}
     later = []
@@ -57,20 +81,48 @@ def test_what_is_held_at_once_changes_nothing(tmp_path: Path, held: int, monkeyp
 
 def test_a_decision_without_shards_is_for_all(tmp_path: Path) -> None:
     paths = written(tmp_path, [pl.DataFrame({"n": [i]}) for i in range(4)])
-    decision = barrier.decide(
-        lambda frame: frame.select(pl.col("n").sum()), paths, tmp_path / "d", name="x", by_shard=False
-    )
+    decision = barrier.decide(made(lambda frame: frame.select(pl.col("n").sum())), "decide", paths, tmp_path / "d")
     assert [decision.of(i)["n"].to_list() for i in range(4)] == [[6]] * 4
-    again = barrier.decide(lambda frame: 1 / 0, paths, tmp_path / "d", name="x", by_shard=False)  # type: ignore[func-returns-value]
+    again = barrier.decide(made(lambda frame: 1 / 0), "decide", paths, tmp_path / "d")
     assert again.of(0).equals(decision.of(0)), "what is decided is not decided again"
 
 
 def test_a_step_that_breaks_the_contract_is_named(tmp_path: Path) -> None:
     paths = written(tmp_path, [pl.DataFrame({"n": [1]})])
     with pytest.raises(IsoglossError, match="'x' says BY_SHARD, and its decision has no column 'shard'"):
-        barrier.decide(lambda frame: frame.drop("shard"), paths, tmp_path / "d", name="x", by_shard=True)
+        barrier.decide(made(lambda frame: frame.drop("shard"), BY_SHARD=True), "decide", paths, tmp_path / "d")
     with pytest.raises(IsoglossError, match="'x' must decide with a frame, got int"):
-        barrier.decide(lambda frame: 3, paths, tmp_path / "e", name="x", by_shard=False)
+        barrier.decide(made(lambda frame: 3), "decide", paths, tmp_path / "e")
+
+
+def test_a_step_that_streams_reads_what_it_wants_and_looks_twice(tmp_path: Path) -> None:
+    shards = [
+        pl.DataFrame({"text": ["a", "b"]}),
+        pl.DataFrame({"text": ["c"]}),
+        pl.DataFrame({"text": ["b", "a", "b"]}),
+    ]
+    paths = written(tmp_path, shards)
+    told: list[int] = []
+
+    def inspect(batch: pl.DataFrame, decision: pl.DataFrame) -> pl.DataFrame:
+        told.append(batch.height)
+        return decision
+
+    step = made(
+        lambda frames: frames.columns("text").filter(pl.len().over("text") > 1),
+        BY_SHARD=True,
+        STREAMS=True,
+        summarise=lambda batch: batch.select("text"),
+        inspect=inspect,
+        settle=lambda inspected, summaries: inspected.columns("text").select(
+            "shard", "text", n=pl.lit(sum(frame.height for frame in summaries))
+        ),
+    )
+    decision = barrier.decided(step, paths, tmp_path / "work", Local(1), Say())
+    assert [decision.of(i).rows() for i in range(3)] == [[("a", 6), ("b", 6)], [], [("b", 6), ("a", 6), ("b", 6)]]
+    assert told == [2, 0, 3], "a shard of which nothing is asked is not read"
+    whole = barrier.alone(step, pl.concat(shards))
+    assert sorted(whole["text"]) == ["a", "a", "b", "b", "b"]
 
 
 def rows(*values: tuple[str, str | None, str | None, str | None]) -> pl.DataFrame:

@@ -453,9 +453,8 @@ def test_a_look_before_the_run_writes_nothing_and_says_what_each_step_would_do(
     before = sorted(place.folder.rglob("*"))
     said = cli("prepare", "recipe.toml", "--sample", "100")
     assert said.code == 0 and sorted(place.folder.rglob("*")) == before
-    assert "100 rows, languages as equally as they allow" in said.out and "Nothing is kept" in " ".join(
-        said.out.split()
-    )
+    flowing = " ".join(said.out.split())
+    assert "100 rows, languages as equally as they allow" in flowing and "Nothing is kept" in flowing
     for words in ("standardise: ", "dedup: ", "changed, before and after", "duplicate"):
         assert words in said.out
     found = cli("prepare", "recipe.toml", "--sample", "100", "--json").json

@@ -21,7 +21,7 @@ from isogloss.core.errors import RecipeError, nearest
 
 # kind -> the functions whose keyword-only arguments are knobs; the names every part of the kind must define.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "steps": (("apply", "summarise", "decide"), ("apply",)),
+    "steps": (("apply", "summarise", "decide", "inspect", "settle"), ("apply",)),
     "tasks": (
         ("labels", "encode", "collate", "loss", "decode"),
         ("FIELDS", "METRICS", "HEADLINE", "labels", "answers"),

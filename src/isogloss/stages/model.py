@@ -109,8 +109,11 @@ class Model:
 
 def card(recipe: Recipe, labels: Sequence[str], langs: Sequence[str], **facts: Any) -> dict[str, Any]:
     """What `isogloss.json` says."""
+    # A file that a knob names, such as the key of pseudonyms, does not go with the model.
     rewrites = [
-        {"use": step.name, "knobs": step.knobs} for step in recipe.steps if step.part.constant("REWRITES", False)
+        {"use": step.name, "knobs": {k: None if isinstance(v, Path) else v for k, v in step.knobs.items()}}
+        for step in recipe.steps
+        if step.part.constant("REWRITES", False)
     ]
     return {
         "format": FORMAT,

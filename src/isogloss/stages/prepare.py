@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.core import files, gate
+from isogloss.core import balance, files, gate
 from isogloss.core.corpus import PROVENANCE, SPLITS, Corpus, Fields
 from isogloss.core.engine import Engine
 from isogloss.core.errors import DamagedError, DataError, Refused
@@ -26,9 +26,10 @@ from isogloss.core.readers import RawFile, expand
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Pace, Say
+from isogloss.stages.ops import Op
 from isogloss.stages.preparing import card, reading, sample
 from isogloss.stages.preparing.tables import COUNTS, beside, kind
-from isogloss.stages.preparing.walk import Op, Walked, gather, walk
+from isogloss.stages.preparing.walk import Walked, gather, walk
 
 # A language that loses more than this share in one step is named on the screen, gate or no gate.
 LOOK = 0.5
@@ -202,7 +203,9 @@ def _assemble(recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[st
         files.write_parquet(outputs[-1], frame)
 
     label = pl.col("label") if "label" in fields(recipe).schema else pl.lit("").alias("label")
-    found = [(by_split(frame, label), by_source(frame)) for frame in put("corpus", walked.shards)]
+    found = [
+        (by_split(frame, label), by_source(frame), by_domain(frame, label)) for frame in put("corpus", walked.shards)
+    ]
     reasons = [pl.DataFrame(schema={**dict.fromkeys(("step", "lang", "reason"), pl.String), "n": pl.UInt32})]
     reasons += [by_reason(frame) for frame in put("dropped", walked.dropped)]
     why = summed(reasons)
@@ -212,26 +215,35 @@ def _assemble(recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[st
         raise DataError(
             f"no usable row in the raw data: {said}" + (f"; each lies in {run.path('dropped')}" if shown else "")
         )
-    table = summed([counts for counts, _ in found])
+    table = summed([counts for counts, _, _ in found])
+    domains = summed([domains for _, _, domains in found])
     write(ledger, "ledger.parquet")
     write(why, "reasons.parquet")
     write(table, "counts.parquet")
-    write(summed([sources for _, sources in found]), "sources.parquet")
+    write(summed([sources for _, sources, _ in found]), "sources.parquet")
+    write(domains, "balance.parquet")
     write(gather(walked.samples), "samples.parquet")
     for step, learned in walked.learned.items():
         write(learned, "learned", f"{step}.parquet")
     langs = table["lang"].unique().sort().to_list() if recipe.langs == "all" else list(recipe.langs)
     remarks = [remark for op in ops(recipe) if op.loaded.has("remarks") for remark in op.call("remarks", tuple(langs))]
     n_rows, n_dropped = int(table["n"].sum()), int(ledger["n_dropped"].sum())
+    uneven = list(balance.warnings(balance.languages(balance.train(domains))))
     facts = {"langs": langs, "n_rows": n_rows, "n_dropped": n_dropped, "notes": sorted(notes.values())}
-    run.stamp("prepare", reads, outputs, **facts, remarks=remarks)
+    run.stamp("prepare", reads, outputs, **facts, remarks=remarks, uneven=uneven)
     card.write(recipe, run)
-    _tell(say, table, ledger, why, langs, [*sorted(notes.values()), *remarks])
+    _tell(say, table, ledger, why, langs, [*sorted(notes.values()), *remarks, *uneven])
     say.line(f"card      {run.path('CARD.md')}")
 
 
 def by_split(frame: pl.DataFrame, label: pl.Expr) -> pl.DataFrame:
     return frame.group_by("lang", "split", label).len("n")
+
+
+def by_domain(frame: pl.DataFrame, label: pl.Expr) -> pl.DataFrame:
+    """Rows by language, split, label and domain: the column `domain` where the recipe keeps one, else the source."""
+    domain = pl.col("domain" if "domain" in frame.columns else "source").alias("domain")
+    return frame.group_by("lang", "split", label, domain).len("n")
 
 
 def by_source(frame: pl.DataFrame) -> pl.DataFrame:

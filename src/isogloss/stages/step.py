@@ -30,6 +30,7 @@ from isogloss.stages import barrier
 from isogloss.stages.barrier import Decision
 from isogloss.stages.examples import Example, pick
 from isogloss.stages.examples import kind as kind_of
+from isogloss.stages.ops import Op
 
 SHARD_BYTES = 4_000_000
 WRITTEN = ("kept.parquet", "dropped.parquet", "counts.json")
@@ -75,15 +76,11 @@ class Outcome:
 class _Job:
     """One shard, as a worker gets it."""
 
-    step: str
-    knobs: dict[str, Any]
+    op: Op
     shard: Path
     out: Path
     number: int = 0
     decision: Decision | None = None
-
-    def call(self, function: str, *args: Any) -> Any:
-        return parts.load("steps", self.step).call(function, *args, knobs=self.knobs, langs=(), seed=SEED)
 
 
 @dataclass
@@ -125,6 +122,8 @@ def step(
     part = parts.load("steps", name)
     bound = {knob: _absolute(value) for knob, value in part.bind(knobs or {}).items()}
     _must_exist(name, bound)
+    if part.has("check"):
+        part.call("check", knobs=bound)
     if out is not None:
         _must_be_ours(out)
     given = {"lang": lang_table.resolve(lang).tag} if lang else {}
@@ -134,12 +133,12 @@ def step(
         work = Path(folder)
         shards, rejected, notes = _read(raws, fields, work, say)
         notes += _unique_ids(shards)
-        jobs = [_Job(name, bound, shard, work / f"{shard.stem}.done", i) for i, shard in enumerate(shards)]
-        decision = _decide(part, jobs, work, engine, say) if part.has("summarise") else None
-        jobs = [replace(job, decision=decision) for job in jobs]
+        op = Op(name, bound, {"langs": (), "seed": SEED})
+        decision = barrier.decided(op, shards, work / "barrier", engine, say) if op.barrier else None
+        jobs = [_Job(op, shard, work / f"{shard.stem}.done", i, decision) for i, shard in enumerate(shards)]
         learned = None
         if decision is not None and part.has("learned"):
-            learned = jobs[0].call("learned", pl.concat(list(decision.whole()))).to_dicts()
+            learned = op.call("learned", pl.concat(list(decision.whole()))).to_dicts()
         tally = _Tally()
         for made in say.track(engine.map(_apply, jobs), name, len(jobs), "shards"):
             tally.add(made)
@@ -247,34 +246,20 @@ def _unique_ids(shards: list[Path]) -> tuple[str, ...]:
     return (f"{counts[0] - counts[1]:,} ids repeat, so rows are told apart by file and line",)
 
 
-def _decide(part: parts.Part, jobs: Sequence[_Job], work: Path, engine: Engine, say: Say) -> Decision:
-    summaries = list(say.track(engine.map(_summarise, jobs), f"{part.name}: summaries", len(jobs), "shards"))
-    by_shard = bool(part.constant("BY_SHARD", False))
-    return barrier.decide(
-        lambda frame: jobs[0].call("decide", frame), summaries, work / "decision", name=part.name, by_shard=by_shard
-    )
-
-
-def _summarise(job: _Job) -> Path:
-    path = job.out.with_suffix(".summary")
-    files.write_parquet(path, job.call("summarise", files.read_parquet(job.shard)))
-    return path
-
-
 def _apply(job: _Job) -> _Tally:
     """One shard through the step: kept and dropped rows go to disk, counts come back."""
     before = files.read_parquet(job.shard)
     more = [job.decision.of(job.number)] if job.decision else []
-    late = parts.load("steps", job.step).constant("AFTER_SPLIT", False)
+    late = job.op.loaded.constant("AFTER_SPLIT", False)
     taken = before.with_columns(pl.col("split").fill_null("train")) if late else before
-    after = job.call("apply", taken, *more)
+    after = job.op.call("apply", taken, *more)
     if late:
         after = after.with_columns(before["split"])
     drop = after["drop"] if "drop" in after.columns else pl.Series([None] * after.height, dtype=pl.String)
     after = after.drop("drop", strict=False)
-    tally = _count(before, after, drop)
+    tally = _count(before, after, drop, bool(job.op.loaded.constant("PRIVATE", False)))
     if late:
-        every = job.call("apply", before.with_columns(split=pl.lit("train")), *more)
+        every = job.op.call("apply", before.with_columns(split=pl.lit("train")), *more)
         for split, reason in zip(before["split"].fill_null("none").to_list(), every["drop"].to_list(), strict=True):
             if reason is not None:
                 tally.found[split, kind_of(reason)] += 1
@@ -282,13 +267,14 @@ def _apply(job: _Job) -> _Tally:
         after = after.with_columns(pl.col("_id").alias("id")).drop("_id")
     gone = after.with_columns(before["text"], drop.alias("reason")).filter(pl.col("reason").is_not_null())
     rest = [name for name in after.columns if name not in DROPPED]
-    gone = gone.with_columns(pl.lit(job.step).alias("step"), pl.struct(rest).struct.json_encode().alias("row"))
+    gone = gone.with_columns(pl.lit(job.op.name).alias("step"), pl.struct(rest).struct.json_encode().alias("row"))
     files.write_parquet(job.out.with_suffix(".kept"), after.filter(drop.is_null()))
     files.write_parquet(job.out.with_suffix(".dropped"), gone.select(DROPPED))
     return tally
 
 
-def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series) -> _Tally:
+def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series, private: bool) -> _Tally:
+    """Counts and examples; of a step that is `private` no text from before is shown."""
     tally = _Tally()
     tally.reasons.update(kind_of(reason) for reason in drop.drop_nulls().to_list())
     kept = drop.is_null()
@@ -311,10 +297,13 @@ def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series) -> _Tally
     ids = before["id"]
 
     def told(name: str, i: int) -> str:
-        return "" if name == "text" else str(before["text"][i])
+        return "" if name == "text" else str((after if private else before)["text"][i])
+
+    def was(name: str, i: int) -> str:
+        return "(not shown)" if private and name == "text" else before[name][i] or ""
 
     some = [
-        Example(f"{name} changed", langs[i], ids[i], before[name][i] or "", after[name][i] or "", "", told(name, i))
+        Example(f"{name} changed", langs[i], ids[i], was(name, i), after[name][i] or "", "", told(name, i))
         for name, mask in differ.items()
         for i in mask.arg_true().head(20).to_list()
     ]
@@ -332,7 +321,7 @@ def _levels(part: parts.Part, decision: Decision | None) -> list[dict[str, Any]]
     names = part.constant("LEVELS")
     if decision is None or not names or "level" not in (frame := pl.concat(list(decision.whole()))).columns:
         return None
-    n = dict(frame.group_by("level").agg(pl.col("id").n_unique()).iter_rows())
+    n = dict(frame.drop_nulls("level").group_by("level").len().iter_rows())
     total = 0
     out = []
     for level, name in enumerate(names):

@@ -178,7 +178,7 @@ def _say_shots(recipe: Recipe, drawn: Mapping[str, int], say: Say) -> None:
 
 def slim(rows: pl.DataFrame) -> pl.DataFrame:
     """What a mix sees of the train rows."""
-    own = [name for name in ("label", "group") if name in rows.columns]
+    own = [name for name in ("label", "group", "weight") if name in rows.columns]
     return rows.select("id", "lang", *own, pl.col("text").str.len_bytes().alias("n_bytes"))
 
 

@@ -10,7 +10,9 @@ import polars as pl
 
 from isogloss.core import near, parts
 from isogloss.core.say import Say
+from isogloss.stages import barrier
 from isogloss.stages.drafting.survey import UNKNOWN, Survey
+from isogloss.stages.ops import Op
 
 # Units (a syllable or word character counts two) that fill about 512 tokens of the usual multilingual tokenizers,
 # which take 3 to 4 letters a token.
@@ -123,14 +125,13 @@ def _langid(part: parts.Part, frame: pl.DataFrame, found: Checks, seen: Survey) 
 
 
 def _dedup(part: parts.Part, frame: pl.DataFrame, found: Checks, seen: Survey) -> pl.DataFrame:
-    knobs = part.bind({})
-    summaries = part.call("summarise", frame, knobs=knobs)
-    pieces = summaries.partition_by("bucket") if summaries.height else [summaries]
-    decision = pl.concat([part.call("decide", piece, knobs=knobs) for piece in pieces])
+    op = Op("dedup", part.bind({}))
+    decision = barrier.alone(op, frame)
     split = dict(zip(frame["id"].to_list(), frame["split"].to_list(), strict=True))
     lang = dict(zip(frame["id"].to_list(), frame["lang"].to_list(), strict=True))
-    for name, why in decision.filter(pl.col("why").is_not_null()).select("id", "why").iter_rows():
+    after = op.call("apply", frame, decision)
+    for name, why in after.filter(pl.col("drop").is_not_null()).select("id", "drop").iter_rows():
         twin = re.match(r"(?:exact |near-)duplicate of (r\d+)", why)
         if twin and split[name] == "train" and split.get(twin[1]) in ("dev", "test"):
             found.near_across[lang[name] or UNKNOWN] += 1
-    return _kept("dedup", part.call("apply", frame, decision, knobs=knobs), found, frame)
+    return _kept("dedup", after, found, frame)

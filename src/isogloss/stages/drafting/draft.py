@@ -185,6 +185,7 @@ def _steps(plan: Plan, checks: Checks, seen: Survey) -> str:
         ('"standardise",', f"encoding, Unicode form, white space: would change {changed} of the rows looked at", True),
         ('"langid",', f"{names}drops text that is not in its language: {langid}", plan.langid),
         ('"quality",', "drops what is hardly text of its language: thresholds are learned, and shown", False),
+        ('"pii",', "hides e-mail, telephone, card and national numbers, in any script; needs isogloss[text]", False),
         ('"values",', "dates, numbers, money in one form, by language; needs isogloss[text]", False),
         ('{use = "dedup", threshold = 0.8},', f"keeps one of near-duplicates, test and dev first: drops {dedup}", True),
         ('{use = "decontaminate", against = ["bench.jsonl"]},', "names the evaluation sets that count for you", False),

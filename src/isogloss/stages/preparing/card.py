@@ -12,14 +12,14 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.core import files
+from isogloss.core import balance, files
 from isogloss.core import lang as lang_table
 from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.stages.markdown import cell, table
 
-MOST = 200
+MOST, MOST_CLASSES = 200, 8
 NOT_STATED = "not stated"
 OURS = {
     "read": "Rows that could be read, with a text, a language, and what the task needs.",
@@ -49,6 +49,7 @@ def lines(recipe: Recipe, run: Run) -> Iterator[str]:
     )
     yield from _sources(sources)
     yield from _languages(counts, sources, facts["langs"])
+    yield from _balance(files.read_parquet(run.path("balance.parquet")), facts["uneven"])
     yield from _steps(recipe, run, ledger)
     yield from _aside(ledger, reasons)
     if notes := [*facts["notes"], *facts["remarks"]]:
@@ -100,6 +101,28 @@ def _languages(counts: pl.DataFrame, sources: pl.DataFrame, langs: list[str]) ->
             for tag in langs
         ],
     )
+
+
+def _balance(counts: pl.DataFrame, uneven: list[str]) -> Iterator[str]:
+    """Train rows by language, label and domain."""
+    found = balance.languages(balance.train(counts))
+    yield "\n## Balance of the train rows\n"
+    yield from table(
+        ["language", "rows", "labels", "variation of labels", "by chance", "domains", "variation of domains", f"classes under {balance.FEW} rows"],
+        [
+            [
+                one.lang, one.n, one.n_labels, _cell(one.far), _cell(one.chance), one.n_domains, _cell(one.far_domain),
+                " · ".join(f"{name} {n}" for name, n in one.few[:MOST_CLASSES]) or "–",
+            ]
+            for one in found[:MOST]
+        ],
+    )  # fmt: skip
+    yield (
+        "\nVariation is the total variation (0..1) of a language's labels or domains from those of all languages together; by chance: what "
+        "it would be about for as many rows drawn from them. A domain is the column `domain` where the recipe keeps one, else the source. "
+        "Rows by language, split, label and domain are in `balance.parquet`."
+    )
+    yield from (f"\n**{cell(sentence)}**" for sentence in uneven)
 
 
 def _steps(recipe: Recipe, run: Run, ledger: pl.DataFrame) -> Iterator[str]:

@@ -27,8 +27,9 @@ from isogloss.core.readers import Meter, RawFile
 from isogloss.core.say import Say
 from isogloss.stages.examples import Example
 from isogloss.stages.examples import lines as example_lines
+from isogloss.stages.ops import Op
 from isogloss.stages.preparing.tables import LEDGER, SAMPLES, kind
-from isogloss.stages.preparing.walk import Op, gather, walk
+from isogloss.stages.preparing.walk import gather, walk
 
 WIDE, LEAST = 50, 20
 # Bytes of text that are read at most.

@@ -7,51 +7,24 @@ written, so a killed run goes on from there; memory is that of one shard for eac
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from isogloss.core import files, parts
+from isogloss.core import files
 from isogloss.core.engine import Engine
 from isogloss.core.errors import IsoglossError
 from isogloss.core.say import Say
 from isogloss.stages import barrier
-from isogloss.stages.barrier import Decision
+from isogloss.stages.barrier import Decision, Told
 from isogloss.stages.examples import excerpt
+from isogloss.stages.ops import Op
 from isogloss.stages.preparing.tables import DROPPED, LEDGER, SAMPLES, beside, kind
 
 # Samples kept of one step, language and kind of reason, and the characters of each text.
 EACH, LONG = 3, 300
-
-
-@dataclass(frozen=True)
-class Op:
-    """One step with its knobs, as workers get it."""
-
-    part: str
-    knobs: dict[str, Any]
-    filled: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.part.removeprefix("isogloss.stages.")
-
-    @property
-    def loaded(self) -> parts.Part:
-        return parts.load("steps", self.part)
-
-    @property
-    def barrier(self) -> bool:
-        return self.loaded.has("summarise")
-
-    @property
-    def by_shard(self) -> bool:
-        return bool(self.loaded.constant("BY_SHARD", False))
-
-    def call(self, function: str, *args: Any) -> Any:
-        return self.loaded.call(function, *args, knobs=self.knobs, **self.filled)
 
 
 @dataclass(frozen=True)
@@ -74,23 +47,12 @@ class _Job:
     decision: Decision | None = None
 
 
-@dataclass(frozen=True)
-class _Done:
-    path: Path
-    n_rows: int = 0
-    n_bytes: int = 0
-
-    @property
-    def weight(self) -> tuple[int, int]:
-        return self.n_rows, self.n_bytes
-
-
 def walk(ops: Sequence[Op], shards: Sequence[Path], work: Path, engine: Engine, say: Say) -> Walked:
     """Take the shards through the steps."""
     found = Walked([*shards], [], [], [], {})
     for i, segment in enumerate(segments(ops) if shards else [], start=1):
         first, folder = segment[0], work / f"{i:02}-{segment[0].name}"
-        decision = _decide(first, found.shards, folder, engine, say) if first.barrier else None
+        decision = barrier.decided(first, found.shards, folder, engine, say) if first.barrier else None
         if decision is not None and first.loaded.has("learned"):
             found.learned[first.name] = first.call("learned", pl.concat(list(decision.whole())))
         jobs = [
@@ -120,46 +82,16 @@ def segments(ops: Sequence[Op]) -> list[list[Op]]:
     return found
 
 
-# -- what must be known first -----------------------------------------------------------------------------------
-
-
-def _decide(op: Op, shards: Sequence[Path], folder: Path, engine: Engine, say: Say) -> Decision:
-    """Summarise every shard, then decide."""
-    decision = Decision(folder / "decision")
-    if decision.done:
-        return decision
-    jobs = [_Job((op,), shard, folder / f"{shard.stem}.summary") for shard in shards]
-    done = say.track(
-        engine.map(_summarise, jobs), f"{op.name}: summaries", len(jobs), "shards", lambda made: made.weight
-    )
-    paths = [made.path for made in done]
-    return barrier.decide(
-        lambda frame: op.call("decide", frame), paths, decision.folder, name=op.name, by_shard=op.by_shard
-    )
-
-
-def _summarise(job: _Job) -> _Done:
-    if job.out.is_file():
-        return _Done(job.out)
-    batch = files.read_parquet(job.shard)
-    files.write_parquet(job.out, job.ops[0].call("summarise", batch))
-    return _Done(job.out, *_weight(batch))
-
-
-def _weight(batch: pl.DataFrame) -> tuple[int, int]:
-    return batch.height, int(batch["text"].str.len_bytes().sum())
-
-
 # -- a shard ----------------------------------------------------------------------------------------------------
 
 
-def _apply(job: _Job) -> _Done:
+def _apply(job: _Job) -> Told:
     """One shard through the steps of a segment; what was dropped and counted is written before the shard."""
     path = job.out.with_suffix(".parquet")
     if path.is_file():
-        return _Done(path)
+        return Told(path)
     batch = files.read_parquet(job.shard)
-    weight = _weight(batch)
+    n_rows, n_bytes = batch.height, int(batch["text"].str.len_bytes().sum())
     dropped, ledger = [pl.DataFrame(schema=DROPPED)], [pl.DataFrame(schema=LEDGER)]
     samples = [pl.DataFrame(schema=SAMPLES)]
     for op in job.ops:
@@ -185,7 +117,7 @@ def _apply(job: _Job) -> _Done:
     files.write_parquet(beside(job.out, "ledger"), pl.concat(ledger))
     files.write_parquet(beside(job.out, "samples"), pl.concat(samples))
     files.write_parquet(path, batch)
-    return _Done(path, *weight)
+    return Told(path, n_rows, n_bytes)
 
 
 def _same_rows(op: Op, before: pl.DataFrame, after: Any) -> None:

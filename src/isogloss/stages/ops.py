@@ -1,0 +1,45 @@
+"""A step with its knobs, as workers get it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from isogloss.core import parts
+
+
+@dataclass(frozen=True)
+class Op:
+    """One step of a recipe, or of `isogloss step`: its part, its knobs, and the arguments that the caller fills."""
+
+    part: str
+    knobs: dict[str, Any]
+    filled: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.part.removeprefix("isogloss.stages.")
+
+    @property
+    def loaded(self) -> parts.Part:
+        return parts.load("steps", self.part)
+
+    @property
+    def barrier(self) -> bool:
+        """Whether it must see everything first."""
+        return self.loaded.has("summarise")
+
+    @property
+    def looks_twice(self) -> bool:
+        return self.loaded.has("inspect")
+
+    @property
+    def by_shard(self) -> bool:
+        return bool(self.loaded.constant("BY_SHARD", False))
+
+    @property
+    def streams(self) -> bool:
+        return bool(self.loaded.constant("STREAMS", False))
+
+    def call(self, function: str, *args: Any) -> Any:
+        return self.loaded.call(function, *args, knobs=self.knobs, **self.filled)
