@@ -23,12 +23,12 @@ from isogloss.core.errors import RecipeError, nearest
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "steps": (("apply", "summarise", "decide"), ("apply",)),
     "tasks": (
-        ("labels", "encode", "collate", "loss", "decode"),
+        ("labels", "encode", "collate", "loss", "chance", "decode"),
         ("FIELDS", "METRICS", "HEADLINE", "labels", "answers"),
     ),
     "families": (("load", "fit"), ("BLOCKS", "read", "predict")),
     "methods": (("apply", "loading", "penalty", "objective"), ("apply",)),
-    "mixes": (("order",), ("order",)),
+    "mixes": (("order", "needs", "stages"), ("order",)),
     "metrics": (("stats", "value"), ("stats", "value", "BETTER", "RANGE", "VERSION")),
     "squeezes": (("apply",), ("apply",)),
 }

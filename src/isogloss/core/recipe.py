@@ -178,12 +178,16 @@ class Data(Section):
 
 
 class Stop(Section):
-    """When training ends before its last step."""
+    """When training ends before its last step, or a language leaves it."""
 
-    on: Literal["mean", "worst"] = Field(
-        "mean", description="which dev score must rise: the mean over languages, or that of the worst tenth of them"
+    on: Literal["mean", "worst", "lang"] = Field(
+        "mean",
+        description="which dev score must rise: the mean over languages, that of the worst tenth of them, or each "
+        "language's own; then a language that has converged leaves, and training ends when all have",
     )
-    patience: Annotated[int, Field(ge=1)] = Field(3, description="evaluations without a better score before it stops")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        3, description="evaluations without a better score before it stops; by lang, over which a rise is looked for"
+    )
     gain: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="also end when the best dev score rose by less than this for each `per`, over the last `patience` "
@@ -193,10 +197,18 @@ class Stop(Section):
 
 
 class Keep(Section):
-    """What every language must keep; else training goes back to the best checkpoint and on at half the rate."""
+    """What languages must keep; else training goes back to where they had it, and on more gently."""
 
     drop_at_most: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        description="how far a language's dev score may fall below that of the best checkpoint (paired interval)"
+        description="how far a language's dev score may fall below its best level before training goes back"
+    )
+    langs: Annotated[list[Tag], Field(min_length=1), Once] | None = Field(
+        None, description="the languages that are protected; default: every one that train.langs names"
+    )
+    then: Literal["slower", "mix"] = Field(
+        "slower",
+        description="how it goes on: at half the rate, or with a mix in which the languages that fell come twice as often "
+        "(four times at most, then slower)",
     )
 
 
@@ -210,7 +222,8 @@ class Shots(Section):
 
 
 class Train(Section):
-    """How the model is trained. `langs`, `shots`, `mix` and `weights` are for every family; the rest is for the training loop."""
+    """How the model is trained. `langs`, `shots`, `mix`, `weights`, `calibrate` and `seed` are for every family; the rest is
+    for the training loop."""
 
     langs: Annotated[list[Tag], Field(min_length=1)] | None = Field(
         None, description="languages whose train rows are used; the others are only scored (zero-shot). Default: all"
@@ -224,6 +237,16 @@ class Train(Section):
     mix: Slot = Field(Use(use="natural"), description="in what proportion languages are seen")
     weights: Literal["none", "global", "by_lang"] = Field(
         "none", description="class weights: none, over all rows, or computed inside each language"
+    )
+    calibrate: Literal["none", "temperature", "bias"] = Field(
+        "none",
+        description="last step: fit the probabilities to the dev rows of each language, shrunk to what fits all: how sure "
+        "they are (temperature), and also which label is chosen (bias)",
+    )
+    seed: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="seed of everything random in training alone; default: the recipe's, which deals the split too",
+        exclude_if=lambda value: value is None,
     )
     methods: list[Slot] = Field([Use(use="full")], description="what is trained of the model, in order")
     steps: Annotated[int, Field(ge=1)] | None = Field(
@@ -301,7 +324,8 @@ class Train(Section):
 
 
 # Keys of [train] that only the training loop reads.
-LOOP_KEYS = tuple(name for name in Train.model_fields if name not in ("langs", "shots", "mix", "weights"))
+EVERY_FAMILY = ("langs", "shots", "mix", "weights", "calibrate", "seed")
+LOOP_KEYS = tuple(name for name in Train.model_fields if name not in EVERY_FAMILY)
 
 
 class Evaluate(Section):
@@ -436,6 +460,11 @@ class Recipe(Section):
                 asked = [*gate.every_lang, *gate.mean, *gate.worst, *gate.gap, *gate.beats.values()]
                 named += [metric for metric in asked if metric != "n"]
         return tuple(dict.fromkeys(named))
+
+    @property
+    def train_seed(self) -> int:
+        """The seed of everything random in training."""
+        return self.seed if self.train.seed is None else self.train.seed
 
     @property
     def labelled(self) -> bool:
@@ -708,8 +737,11 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
         pass  # said already, of the model
     yield from bind(recipe.train.mix, "mixes", ["train", "mix"])
     yield from _loop_problems(recipe)
-    if recipe.train.weights != "none" and not _labelled(recipe):
-        yield ["train", "weights"], f"the task '{recipe.task.use}' has no classes to weigh; leave it 'none'"
+    yield from _mix_problems(recipe)
+    if not _labelled(recipe):
+        for key, words in (("weights", "no classes to weigh"), ("calibrate", "no probabilities to calibrate")):
+            if getattr(recipe.train, key) != "none":
+                yield ["train", key], f"the task '{recipe.task.use}' has {words}; leave it 'none'"
     for i, slot in enumerate(recipe.data.steps):
         yield from bind(slot, "steps", ["data", "steps", i])
     if recipe.train.shots and recipe.train.langs is None:
@@ -802,6 +834,40 @@ def _labelled(recipe: Recipe) -> bool:
         return recipe.labelled
     except RecipeError:
         return True
+
+
+# What a mix may need that only the training loop, or only some tasks, have.
+NEEDS = {
+    "time": "is about the order in which rows are met, and the family '{family}' meets them all at once",
+    "dev": "looks at dev scores while the model is trained, and the family '{family}' fits itself",
+    "floor": "looks at dev scores while the model is trained, and the family '{family}' fits itself",
+    "loss": "looks at the loss of each row, and the family '{family}' fits itself",
+    "task": "shares rows out by their task, and the rows of the task '{task}' name none; use the task 'multitask'",
+}
+
+
+def _mix_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
+    """A mix that needs what the family or the task has not; languages that it, or keep, names and the recipe has not."""
+    try:
+        mix, loops = recipe.bound(recipe.train.mix, "mixes"), recipe.loops
+        fields = recipe.the_task.part.constant("FIELDS")
+        family = recipe.family.name
+    except RecipeError:
+        return  # said already
+    for need in mix("needs") if mix.part.has("needs") else ():
+        lacks = "task" not in fields if need == "task" else not loops
+        if lacks:
+            words = NEEDS[need].format(family=family, task=recipe.task.use)
+            yield ["train", "mix"], f"the mix '{mix.name}' {words}"
+            break
+    keep = recipe.train.keep
+    if keep is not None:
+        if keep.then == "mix" and recipe.the_task.part.constant("TIED", False):
+            yield ["train", "keep", "then"], f"the task '{recipe.task.use}' keeps contents together; use 'slower'"
+        known = recipe.train.langs or (recipe.langs if isinstance(recipe.langs, list) else None)
+        for tag in keep.langs or ():
+            if known is not None and tag not in known:
+                yield ["train", "keep", "langs"], f"{tag} is not trained on, so that no dev row of it is looked at"
 
 
 def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:

@@ -27,8 +27,9 @@ from isogloss.core.weights import class_weights
 from isogloss.nn import launched, memory
 from isogloss.stages import model
 
-# Windows of the mix that are drawn to weigh rows for a family that fits itself: shares are exact, rows nearly even.
-WINDOWS = 10
+# Runs over the corpus that are drawn from the mix to weigh rows for a family that fits itself: shares are exact, rows
+# nearly even.
+RUNS = 10
 
 
 def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
@@ -145,19 +146,28 @@ def _say_shots(recipe: Recipe, drawn: Mapping[str, int], say: Say) -> None:
 
 def slim(rows: pl.DataFrame) -> pl.DataFrame:
     """What a mix sees of the train rows."""
-    own = [name for name in ("label", "group") if name in rows.columns]
+    own = [name for name in ("label", "group", "task") if name in rows.columns]
     return rows.select("id", "lang", *own, pl.col("text").str.len_bytes().alias("n_bytes"))
 
 
 def mix_weights(mix: Bound, rows: pl.DataFrame, seed: int) -> np.ndarray:
-    """How often each row comes in a window of the mix, on average: weights for a family that fits itself."""
+    """How often each row comes in a run of as many rows as there are, on average: weights for a family that fits itself."""
     rng = np.random.default_rng(seed)
-    seen: dict[str, Any] = {"rows": {}, "epochs": {}, "loss": {}, "dev": {}}
-    counts = np.zeros(rows.height)
-    for _ in range(WINDOWS):
-        window = mix("order", slim(rows), rng, seen)
-        counts += np.bincount(window, minlength=rows.height)
-    return counts / WINDOWS
+    own = slim(rows)
+    sizes = dict(own.group_by("lang").len().sort("lang").rows())
+    counts = np.zeros(rows.height, np.int64)
+    for _ in range(RUNS):
+        met = np.zeros(rows.height, np.int64)
+        while met.sum() < rows.height:
+            by_lang = own.select("lang", met=pl.Series(met)).group_by("lang").agg(pl.col("met").sum())
+            seen: dict[str, Any] = {
+                "rows": dict(by_lang.rows()), "tokens": {}, "epochs": {}, "loss": {}, "dev": {}, "sizes": sizes,
+                "progress": met.sum() / rows.height, "planned": float(rows.height), "course": [],
+            }  # fmt: skip
+            window = mix("order", own.with_columns(pl.Series("met", counts + met)), rng, seen)
+            met += np.bincount(window, minlength=rows.height)
+        counts += met
+    return counts * (rows.height / counts.sum())
 
 
 def _fit(
@@ -166,7 +176,7 @@ def _fit(
     """A family that fits itself."""
     budget = Budget(recipe.budget.seconds, before=0.0 if again else run.cost().get("train", 0.0))
     mix = recipe.bound(recipe.train.mix, "mixes")
-    weight = class_weights(rows, recipe.train.weights) * mix_weights(mix, rows, recipe.seed)
+    weight = class_weights(rows, recipe.train.weights) * mix_weights(mix, rows, recipe.train_seed)
     known = rows.with_columns(pl.Series("weight", weight)).filter(pl.col("label").is_in(labels))
     done = 0
 

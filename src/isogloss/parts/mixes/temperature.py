@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from isogloss.core.windows import Of
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -18,6 +20,7 @@ def order(
     seen: Mapping[str, Any],
     *,
     tau: Annotated[float, Field(ge=0, le=1)] = 0.3,
+    of: Of = "rows",
 ) -> np.ndarray:
     """Positions of the next window, as many as there are rows, with exact shares by language.
 
@@ -26,39 +29,15 @@ def order(
 
     Knobs:
         tau: exponent on the number of rows of a language, 0..1.
+        of: what shares are of, "rows" or "tokens"; then n_l are tokens too.
 
     >>> import numpy as np, polars as pl
     >>> rows = pl.DataFrame({"lang": ["a"] * 6 + ["b"] * 2})
     >>> sorted(order(rows, np.random.default_rng(0), {}, tau=0.0).tolist())[-4:]
     [6, 6, 7, 7]
     """
-    import numpy as np
+    from isogloss.core import windows
 
-    codes = rows["lang"].rank("dense").to_numpy() - 1
-    sizes = np.bincount(codes)
-    shares = sizes.astype(float) ** tau
-    shares /= shares.sum()
-    wanted = largest_remainder(shares, rows.height)
-    picked = []
-    for code, n in enumerate(wanted):
-        own = np.flatnonzero(codes == code)
-        rounds = [rng.permutation(own) for _ in range(-(-n // len(own)))]
-        picked.append(np.concatenate(rounds)[:n] if rounds else own[:0])
-    window = np.concatenate(picked)
-    return window[rng.permutation(len(window))]
-
-
-def largest_remainder(shares: np.ndarray, n: int) -> np.ndarray:
-    """Whole numbers that sum to `n`, nearest to `shares * n`.
-
-    >>> import numpy as np
-    >>> largest_remainder(np.array([0.5, 0.25, 0.25]), 3).tolist()
-    [1, 1, 1]
-    """
-    import numpy as np
-
-    exact = shares * n
-    whole = np.floor(exact).astype(int)
-    short = np.argsort(-(exact - whole), kind="stable")[: n - whole.sum()]
-    whole[short] += 1
-    return whole
+    names, code = windows.by_lang(rows)
+    size = windows.sizes(code, windows.amounts(rows, of), len(names))
+    return windows.window(rows, code, size**tau, rows.height, rng, of)

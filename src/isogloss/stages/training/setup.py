@@ -38,6 +38,8 @@ BOLD_RATE, MANY_EPOCHS, LARGE = 5e-5, 10, 50e6
 CONTENTS, PER_CONTENT, LEAST_CONTENTS = 24, 4, 8
 # Under the folder of runs: states of frozen blocks, which runs share.
 STATES = ".states"
+# What a mix may set a model's dev scores against.
+FLOOR = "ngram"
 
 
 @dataclass
@@ -57,6 +59,8 @@ class Job:
     health: Health
     pulse: tuple[list[np.ndarray], np.ndarray]
     below: states.Below | None
+    mix: Bound
+    floor: Callable[[], dict[str, float]] | None
 
     def examine(self) -> str | None:
         """Why the model has collapsed, in a sentence; None while it has not."""
@@ -111,12 +115,12 @@ def prepare(
     penalties = _penalties(recipe, model, rows)
     manner = Manner(spec.optimizer, spec.in_backward, spec.accumulate, spec.weight_decay, spec.clip, spec.checkpointing)
     trainee = Trainee(
-        model, task, recipe.family.module, rates, penalties, world, langs=langs, seed=recipe.seed, manner=manner
+        model, task, recipe.family.module, rates, penalties, world, langs=langs, seed=recipe.train_seed, manner=manner
     )
     _below(recipe, run, trainee, encoded, dev_encoded, say)
     say.line(f"train     {dropout.attention(model.net)}")
     watch = Supervisor(
-        dev.select(pl.col("id", "lang", "group", "^label$")),
+        dev.select(pl.col("id", "lang", "group", "text", "^(label|task)$")),
         choosing,
         labels,
         recipe.headline,
@@ -124,14 +128,21 @@ def prepare(
         partial(task, "answers"),
         spec.stop,
         spec.keep,
-        recipe.seed,
     )
     weights = class_weights(rows, spec.weights)
     codes = rows["lang"].rank("dense").to_numpy().astype(np.int64) - 1
-    tied = task.part.constant("TIED", False)
-    lengths = None if tied else np.array([len(row["ids"]) for row in encoded])
-    feed = Feed(recipe.bound(spec.mix, "mixes"), slim(rows), recipe.seed, lengths, spec.batch, spec.batch_tokens)
+    n_tokens = np.array([len(row["ids"]) for row in encoded])
+    lengths = None if task.part.constant("TIED", False) else n_tokens
+    mix = recipe.bound(spec.mix, "mixes")
+    needs = mix("needs") if mix.part.has("needs") else ()
+    feed = Feed(
+        mix, slim(rows).with_columns(pl.Series("n_tokens", n_tokens)), recipe.train_seed, lengths, spec.batch,
+        spec.batch_tokens, losses="loss" in needs,
+    )  # fmt: skip
     n_rows = np.bincount(codes, minlength=len(langs))
+    a_batch = spec.batch if spec.batch_tokens is None else max(1.0, spec.batch_tokens / float(n_tokens.mean()))
+    n_dev = dict(watch.dev.group_by("lang").len().sort("lang").rows())
+    better = watch.metric.BETTER
     return Job(
         trainee,
         encoded,
@@ -140,13 +151,38 @@ def prepare(
         dev_encoded,
         watch,
         feed,
-        Seen(langs, n_rows),
+        Seen(langs, n_rows, n_dev, better, a_batch),
         spec,
         _tokens_per_word(rows, encoded),
-        Health(langs, chance_loss(rows["label"].to_list(), weights) if labels else None),
-        _pulse(run, model, langs, recipe.seed),
+        Health(langs, _chance(task, rows, weights) if labels else None),
+        _pulse(run, model, langs, recipe.train_seed),
         model.below,
+        mix,
+        partial(_floor, watch, rows, labels) if "floor" in needs else None,
     )
+
+
+def _chance(task: Bound, rows: pl.DataFrame, weights: np.ndarray) -> float | None:
+    """The loss of who always guesses with the shares of the labels: the cross-entropy, unless the task has another."""
+    if task.part.has("chance"):
+        shares = rows.select("label", w=pl.Series(weights)).drop_nulls().group_by("label").agg(pl.col("w").sum())["w"]
+        return float(task("chance", (shares / shares.sum()).to_numpy())) if len(shares) else None
+    return chance_loss(rows["label"].to_list(), weights)
+
+
+def _floor(watch: Supervisor, rows: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
+    """What character n-grams of each language alone, on the rows that are trained on, score on the dev rows that choose;
+    without labels, what n-grams of all do."""
+    part, dev = parts.load("families", FLOOR), watch.dev
+    if dev.is_empty():
+        return {}
+    if labels:
+        known = rows.filter(pl.col("lang").is_in(dev["lang"].unique().implode()))
+        fitted = part.call("fit", known.with_columns(pl.lit(1.0).alias("weight")), labels, knobs=part.bind({}))
+        outputs = part.module.predict(fitted, dev)
+    else:
+        outputs = part.module.vectors(dev["text"].to_list(), part.module.rarity(rows["text"].to_list()))
+    return watch.scores(outputs)
 
 
 def _pulse(run: Run, model: TextModel, langs: Sequence[str], seed: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -194,7 +230,7 @@ def _kept(recipe: Recipe, run: Run, skeleton: TextModel, rows: pl.DataFrame) -> 
     token_ids(skeleton, others, skeleton.max_length)
     for method in recipe.methods:
         if method.part.has("objective"):
-            method("objective", skeleton, rows, seed=recipe.seed)
+            method("objective", skeleton, rows, seed=recipe.train_seed)
     assert skeleton.noted is not None
     return trimming.used(skeleton.noted, skeleton.tokenizer.all_special_ids)
 
@@ -275,7 +311,7 @@ def _start(
     for method in recipe.methods:
         loading |= method("loading") if method.part.has("loading") else {}
     return Start(
-        tuple(labels), folder, lambda: rows.select("text", "lang"), recipe.locate, recipe.seed,
+        tuple(labels), folder, lambda: rows.select("text", "lang"), recipe.locate, recipe.train_seed,
         dropout=recipe.train.dropout, loading=loading, skeleton=skeleton,
         embeds=not recipe.the_task.part.constant("LABELLED", True), kept=kept,
     )  # fmt: skip
@@ -285,7 +321,7 @@ def model_of(recipe: Recipe, start: Start) -> tuple[TextModel, dict[str, float]]
     """The model with its methods applied, and the factor of the learning rate of every parameter that is trained."""
     family = recipe.family
     model = family("load", start)
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.train_seed)
     rates = {name: 1.0 for name, _ in model.named_parameters()}
     for method in recipe.methods:
         rates = method("apply", model, family.module, rates)
@@ -304,7 +340,7 @@ def _penalties(recipe: Recipe, model: TextModel, rows: pl.DataFrame) -> list[Cal
 
     found = [always(method) for method in recipe.methods if method.part.has("penalty")]
     own = [method for method in recipe.methods if method.part.has("objective")]
-    return found + [method("objective", model, rows, seed=recipe.seed) for method in own]
+    return found + [method("objective", model, rows, seed=recipe.train_seed) for method in own]
 
 
 def _tokens_per_word(rows: pl.DataFrame, encoded: Sequence[Mapping[str, Any]]) -> dict[str, float]:
