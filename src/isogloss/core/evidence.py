@@ -19,7 +19,7 @@ has fallen when three things hold for one of these:
 - the drop itself is above `TAIL * t(1 - alpha / (L E 3))` standard errors: corrected over languages, windows and all E
   evaluations of the run, so that with no true change a whole run raises a false alarm in less than alpha;
 - exp(-n drop / width) < alpha / L: what n units leave open when none of them varies (rule of three), so that a handful of
-  rows can never tell.
+  rows can never tell. Where there is no variation at all this alone tells, at the stricter of the two levels.
 
 `tests/core/test_evidence.py` simulates runs; the power is stated in docs/how-to/balance.md.
 """
@@ -243,14 +243,16 @@ class Levels:
         drop = self.sign * (level - now)
         error = self.error(n, count)
         told = self._watched & (self.n_units >= FEW_UNITS)
-        known = told & np.isfinite(drop) & (error > 0)
+        known = told & np.isfinite(drop)
         langs = max(1, int(told.sum()))
         by_langs, by_run = ALPHA / langs, ALPHA / (langs * self.n_evaluations * WINDOW)
         near, far = _quantile(1 - by_langs, self._df), _quantile(1 - by_run, self._df)
         with np.errstate(invalid="ignore"):
-            falls = known & (drop - allowed > near * error) & (drop > TAIL * far * error)
+            falls = known & (error > 0) & (drop - allowed > near * error) & (drop > TAIL * far * error)
             if math.isfinite(self.width):
                 falls &= np.exp(-self.n_units * drop / self.width) < by_langs
+                # where nothing varies, every unit has fallen alike: then this alone tells
+                falls |= known & (error == 0) & (np.exp(-self.n_units * (drop - allowed) / self.width) < by_run)
         return [
             (i, Fall(self.langs[i], float(level[i]), float(now[i]), float(drop[i]), float((drop - near * error)[i]),
                      int(self.n_units[i]), n))

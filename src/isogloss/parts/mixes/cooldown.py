@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
-
-from isogloss.core.windows import Of
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+Of = Literal["rows", "tokens"]
 
 
 def needs() -> tuple[str, ...]:
