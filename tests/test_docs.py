@@ -31,7 +31,9 @@ EXPECTED = {
     "docs/quickstart.md": {"sh": 5, "csv": 1, "toml": 1, "python": 1},
     "docs/how-to/bring-your-data.md": {"toml": 1},
     "docs/how-to/choose-a-gate.md": {"toml": 1},
+    "docs/how-to/clean-text.md": {"toml": 1, "sh": 1},
     "docs/how-to/few-shot.md": {"sh": 1, "toml": 1},
+    "docs/how-to/tokenizers.md": {"toml": 1},
     "docs/how-to/vectors.md": {"sh": 3, "python": 1, "toml": 1},
 }
 

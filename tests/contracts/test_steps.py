@@ -15,7 +15,11 @@ import pytest
 from isogloss.core import parts
 
 SCHEMA = dict.fromkeys(
-    ("id", "lang", "variety", "split", "source", "license", "group", "text", "label", "drop"), pl.String
+    (
+        *("id", "lang", "variety", "split", "source", "license", "collected", "original_or_translated", "group"),
+        *("text", "label", "drop"),
+    ),
+    pl.String,
 )
 LANGS = ("eng_Latn", "swh_Latn", "hin_Deva", "amh_Ethi", "zho_Hans", "ewe_Latn")
 TEXTS = {
@@ -27,6 +31,7 @@ TEXTS = {
     "ewe_Latn": "Kɔdzi si le keteke ƒe mɔ dzi la ʋuna le ŋdi ga enyi eye ɖɔkta la kpɔa ɖeviwo gbã.",
 }
 ODD = [None, "", " \u00a0\ufeff", "\x00\x07", "?!", "😀👨‍👩‍👧", "ok", "\u202eabc", "می\u200cروم", "a" * 3000, "\ufffd"]
+ODD.append("<html><body><script>1</script></body></html>")
 
 
 def rows() -> pl.DataFrame:
@@ -82,16 +87,33 @@ def run(step: ModuleType, knobs: dict[str, object], shards: list[pl.DataFrame]) 
 
     if not hasattr(step, "summarise"):
         return pl.concat([call("apply", shard) for shard in shards])
-    summaries = pl.concat([call("summarise", shard) for shard in shards])
+    by_shard = getattr(step, "BY_SHARD", False)
+    told = [call("summarise", shard) for shard in shards]
+    if by_shard:
+        told = [frame.with_columns(shard=pl.lit(i, pl.Int64)) for i, frame in enumerate(told)]
+    summaries = pl.concat(told)
     if "bucket" in summaries.columns and summaries.height:
         pieces = summaries.partition_by("bucket", as_dict=True)
         decision = pl.concat([call("decide", pieces[key]) for key in sorted(pieces)])
     else:
         decision = call("decide", summaries)
-    return pl.concat([call("apply", shard, decision) for shard in shards])
+    if hasattr(step, "learned"):
+        assert isinstance(call("learned", decision), pl.DataFrame)
+    if not by_shard:
+        return pl.concat([call("apply", shard, decision) for shard in shards])
+    own = [decision.filter(pl.col("shard") == i).drop("shard") for i in range(len(shards))]
+    return pl.concat([call("apply", shard, piece) for shard, piece in zip(shards, own, strict=True)])
 
 
 MAY_CHANGE = {"text", "lang", "group", "drop"}
+
+
+def test_remarks_are_sentences(step: ModuleType, knobs: dict[str, object]) -> None:
+    if not hasattr(step, "remarks"):
+        pytest.skip("this step has no remarks")
+    given = {k: v for k, v in knobs.items() if k in inspect.signature(step.remarks).parameters}
+    for remark in step.remarks(LANGS, **given):
+        assert isinstance(remark, str) and remark.strip() and "\n" not in remark
 
 
 def test_describes_itself(step: ModuleType) -> None:
@@ -119,7 +141,8 @@ def test_same_ids_same_order_no_column_harmed(step: ModuleType, knobs: dict[str,
 def test_reasons_are_sentences_without_the_text(step: ModuleType, knobs: dict[str, object]) -> None:
     after = run(step, knobs, [rows()])
     reasons = after.filter(pl.col("drop").is_not_null())
-    assert reasons.height, "the rows are made so that every step drops some"
+    rewrites = getattr(step, "REWRITES", False)
+    assert reasons.height or rewrites, "the rows are made so that every step but a rewrite drops some"
     for reason in reasons["drop"]:
         assert reason.strip() and "\n" not in reason
         assert not any(text[:20] in reason for text in TEXTS.values())
@@ -172,6 +195,17 @@ def test_does_not_change_its_input(step: ModuleType, knobs: dict[str, object]) -
 def test_a_rewrite_is_idempotent(step: ModuleType, knobs: dict[str, object]) -> None:
     if not getattr(step, "REWRITES", False):
         pytest.skip("this step does not rewrite text")
-    assert not hasattr(step, "decide"), "a rewrite works row by row: prediction has one row at a time"
     once = run(step, knobs, [rows()])
     assert run(step, knobs, [once]).equals(once)
+
+
+def test_a_rewrite_works_at_prediction_on_one_text_alone(step: ModuleType, knobs: dict[str, object]) -> None:
+    if not getattr(step, "REWRITES", False):
+        pytest.skip("this step does not rewrite text")
+    more = [None] if hasattr(step, "decide") else []
+    wanted = {**knobs, "langs": LANGS}
+    given = {k: v for k, v in wanted.items() if k in inspect.signature(step.apply).parameters}
+    texts = rows().filter(pl.col("text").is_not_null() & pl.col("lang").is_not_null()).select("id", "lang", "text")
+    together = step.apply(texts, *more, **given)
+    alone = [step.apply(one, *more, **given) for one in texts.iter_slices(1)]
+    assert pl.concat(alone).equals(together)

@@ -14,10 +14,12 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isogloss.core import packed as packed_files
 from isogloss.core import readers
 from isogloss.core.errors import DataError, PlaceError
 from isogloss.core.readers import Broken, RawFile, expand, rows
@@ -65,9 +67,46 @@ def test_packed_files_are_read_and_a_cut_one_is_named(tmp_path: Path, suffix: st
     data = b"".join(b'{"text": "%d"}\n' % (i * 7919) for i in range(20_000))
     body = gzip.compress(data) if suffix == ".gz" else pa.Codec("zstd").compress(data, asbytes=True)
     assert len(read(tmp_path / f"a.jsonl{suffix}", body)) == 20_000
-    for cut in (body[: len(body) // 2], b"no such thing"):
-        with pytest.raises(DataError, match=r"a\.jsonl"):
-            read(tmp_path / f"a.jsonl{suffix}", cut)
+    *good, (line, broken) = read(tmp_path / f"a.jsonl{suffix}", body[: len(body) // 2])
+    assert len(good) > 2_000 and all(row == {"text": str(i * 7919)} for i, (_, row) in enumerate(good))
+    assert line == good[-1][0] + 1 and "is cut here, and what follows is lost" in broken.reason
+    ((line, broken),) = read(tmp_path / f"a.jsonl{suffix}", b"no such thing")
+    assert line == 1 and "this is no whole" in broken.reason
+
+
+def test_a_flipped_bit_in_a_packed_file_is_named(tmp_path: Path) -> None:
+    body = bytearray(gzip.compress(b"".join(b'{"text": "%d"}\n' % (i * 7919) for i in range(2_000))))
+    body[-6] ^= 1  # in the checksum
+    *good, (_, broken) = read(tmp_path / "a.jsonl.gz", bytes(body))
+    assert len(good) == 2_000 and "its checksum does not fit" in broken.reason
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("line", [b'{"text": "a"}\n', b"x" * 100])
+def test_a_decompression_bomb_is_left_unread_in_bounded_memory(
+    tmp_path: Path, suffix: str, line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"a.jsonl{suffix}"
+    if b"text" in line:  # four million rows are slow to count, not to hold
+        monkeypatch.setattr(packed_files, "FREE", 1_000_000)
+    with pa.output_stream(path, compression="gzip" if suffix == ".gz" else "zstd") as handle:
+        for _ in range(100):
+            handle.write(line * (2_000_000 // len(line)))
+    tracemalloc.start()
+    last = None
+    for last in rows(files(path)[0]):  # noqa: B007
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert last is not None and isinstance(last[1], Broken) and "a decompression bomb" in last[1].reason
+    assert peak < 150e6
+
+
+def test_text_that_packs_well_is_no_bomb(tmp_path: Path) -> None:
+    data = b"".join(b'{"text": "the same sentence again and again, with a number: %d"}\n' % i for i in range(1_000_000))
+    assert len(data) > 60_000_000
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(data, 1))
+    assert sum(isinstance(row, dict) for _, row in rows(files(tmp_path / "a.jsonl.gz")[0])) == 1_000_000
 
 
 def test_one_undecodable_line_costs_one_row_and_says_which_byte(tmp_path: Path) -> None:
@@ -186,9 +225,33 @@ def test_parquet(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no column 'body' \(its columns: text, label, when\)"):
         read(path, needed="body")
     whole = path.read_bytes()
-    for damaged in (whole[:-20], whole[: len(whole) // 2], b"PAR1" + os.urandom(200) + b"PAR1", b""):
-        with pytest.raises(DataError, match=r"a\.parquet cannot be read as Parquet"):
-            read(path, damaged)
+    for damaged in (whole[:-20], whole[: len(whole) // 2], b"PAR1" + os.urandom(200) + b"PAR1"):
+        ((line, broken),) = read(path, damaged)
+        assert line == 1 and broken.reason.startswith("the file is damaged: it cannot be read as Parquet")
+
+
+def test_rows_before_the_damage_of_a_table_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    texts = [os.urandom(20).hex() for _ in range(40_000)]
+    pl.DataFrame({"text": texts}).write_parquet(path, row_group_size=10_000)
+    body = bytearray(path.read_bytes())
+    middle = len(body) // 2
+    body[middle : middle + 3000] = os.urandom(3000)
+    *good, (line, broken) = read(path, bytes(body))
+    assert 10_000 <= len(good) < 40_000 and [row["text"] for _, row in good] == texts[: len(good)]
+    assert line == len(good) + 1 and f"the file is damaged, after {len(good):,} rows" in broken.reason
+
+
+def test_a_table_whose_one_long_value_repeats_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 3_000, pa.int32()), pa.array(["x" * 1_500_000]))
+    pq.write_table(pa.table({"text": repeated}), path)
+    assert path.stat().st_size < 1_000_000
+    tracemalloc.start()
+    assert sum(1 for _ in rows(files(path)[0])) == 3_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
 
 
 @pytest.mark.parametrize(("body", "words"), [("a,b\n1,2\n", "no column 'text'"), ("text,text\n1,2\n", "two columns")])
@@ -197,10 +260,153 @@ def test_a_header_that_cannot_serve_is_named(tmp_path: Path, body: str, words: s
         read(tmp_path / "a.csv", body, needed="text")
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "tsv", "txt"])
+@pytest.mark.parametrize(
+    "ending", ["jsonl", "json", "csv", "tsv", "txt", "jsonl.gz", "csv.zst", "parquet", "arrow", "html"]
+)
 def test_an_empty_file_has_no_rows(tmp_path: Path, ending: str) -> None:
     assert read(tmp_path / f"a.{ending}", b"") == []
-    assert read(tmp_path / f"a.{ending}", b"\xef\xbb\xbf") == []
+    if ending in ("jsonl", "json", "csv", "tsv", "txt"):
+        assert read(tmp_path / f"a.{ending}", b"\xef\xbb\xbf") == []
+
+
+def test_files_put_end_to_end_may_have_marks_inside(tmp_path: Path) -> None:
+    one = b'\xef\xbb\xbf{"text": "a"}\n'
+    assert [row for _, row in read(tmp_path / "a.jsonl", one * 3)] == [{"text": "a"}] * 3
+
+
+@pytest.mark.parametrize("form", ["stream", "file"])
+def test_arrow(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "a.arrow"
+    table = pa.table({"text": ["a", None, "c"], "label": [1, 2, 3], "other": [{"x": 1}] * 3})
+    opened = pa.ipc.new_stream if form == "stream" else pa.ipc.new_file
+    with opened(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+    (raw,) = files(path)
+    assert [row for _, row in rows(raw, "text", {"text", "label"})] == table.select(["text", "label"]).to_pylist()
+    with pytest.raises(DataError, match=r"no column 'body' \(its columns: text, label, other\)"):
+        list(rows(raw, "body"))
+    whole = path.read_bytes()
+    found = read(path, whole[: len(whole) // 2])
+    assert isinstance(found[-1][1], Broken) and "cannot be read as Arrow" in found[-1][1].reason
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        ('<meta charset="windows-1251">', "cp1251"),
+        ("<meta http-equiv='Content-Type' content='text/html; charset=Shift_JIS'>", "cp932"),
+        ('<?xml version="1.0" encoding="euc-kr"?>', "cp949"),
+        ('<meta charset="iso-8859-1">', "cp1252"),
+        ("", "utf-8"),
+        ('<meta charset="no-such-thing">', "utf-8"),
+    ],
+)
+def test_a_page_is_read_in_the_encoding_that_it_states(tmp_path: Path, head: str, encoding: str) -> None:
+    text = {"cp1251": "привет", "cp932": "こんにちは", "cp949": "안녕", "cp1252": "“naïve”"}.get(encoding, TEXT)
+    page = f"<html><head>{head}</head><body><p>{text}</p></body></html>"
+    ((line, row),) = read(tmp_path / "a.html", page.encode(encoding))
+    assert line == 1 and row["text"] == page
+
+
+# -- dataset folders --------------------------------------------------------------------------------------------
+
+
+def saved(folder: Path, texts: list[str], *, names: tuple[str, ...] = ("neg", "pos")) -> None:
+    """A folder as `Dataset.save_to_disk` writes it, in two shards."""
+    features = {
+        "text": {"dtype": "string", "_type": "Value"},
+        "label": {"names": list(names), "_type": "ClassLabel"},
+    }
+    schema = pa.schema(
+        {"text": pa.string(), "label": pa.int64()}, {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    folder.mkdir(parents=True)
+    shards = [f"data-{i:05}-of-00002.arrow" for i in range(2)]
+    for i, name in enumerate(shards):
+        own = texts[i::2]
+        with pa.ipc.new_stream(folder / name, schema) as writer:
+            writer.write_table(pa.table({"text": own, "label": [j % 2 for j in range(len(own))]}, schema))
+    (folder / "state.json").write_text(
+        json.dumps({"_data_files": [{"filename": name} for name in shards], "_split": None})
+    )
+    (folder / "dataset_info.json").write_text(json.dumps({"features": features}))
+
+
+def test_a_saved_dataset_is_read_with_the_names_of_its_classes(tmp_path: Path) -> None:
+    saved(tmp_path / "ds", ["a", "b", "c", "d"])
+    found = files(tmp_path / "ds", shown="ds")
+    assert [raw.shown for raw in found] == ["ds/data-00000-of-00002.arrow", "ds/data-00001-of-00002.arrow"]
+    assert [row for raw in found for _, row in rows(raw)] == [
+        {"text": "a", "label": "neg"}, {"text": "c", "label": "pos"},
+        {"text": "b", "label": "neg"}, {"text": "d", "label": "pos"},
+    ]  # fmt: skip
+    assert all(raw.given == {} for raw in found)
+
+
+def test_a_saved_dataset_dict_gives_its_splits(tmp_path: Path) -> None:
+    for name in ("train", "validation", "test"):
+        saved(tmp_path / "ds" / name, ["a", "b"])
+    (tmp_path / "ds" / "dataset_dict.json").write_text('{"splits": ["train", "validation", "test"]}')
+    found = files(tmp_path / "ds", shown="ds", given={"lang": "sw"})
+    assert [(raw.shown.split("/")[1], raw.given["split"], raw.given["lang"]) for raw in found[::2]] == [
+        ("train", "train", "sw"), ("validation", "dev", "sw"), ("test", "test", "sw"),
+    ]  # fmt: skip
+
+
+def test_a_repository_of_the_hub_is_read_by_the_names_of_its_shards_or_by_its_readme(tmp_path: Path) -> None:
+    tree(tmp_path / "a" / "data", "train-00000-of-00001.jsonl", "validation-00000-of-00001-0af3.jsonl")
+    assert [raw.given for raw in files(tmp_path / "a", shown="a")] == [{"split": "train"}, {"split": "dev"}]
+    tree(tmp_path / "b", "x/one.jsonl", "x/two.jsonl", "held.jsonl", "unused.jsonl")
+    (tmp_path / "b" / "README.md").write_text(
+        "---\nlicense: cc0-1.0\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: x/*.jsonl\n"
+        "  - split: test\n    path: held.jsonl\n---\n# words\n"
+    )
+    assert [(raw.shown, raw.given["split"]) for raw in files(tmp_path / "b", shown="b")] == [
+        ("b/x/one.jsonl", "train"), ("b/x/two.jsonl", "train"), ("b/held.jsonl", "test"),
+    ]  # fmt: skip
+    tree(tmp_path / "c", "train.jsonl", "more.jsonl")
+    assert all(raw.given == {} for raw in files(tmp_path / "c")), "a plain folder stays a plain folder"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda f: (saved(f / "extra", ["a", "b"]), (f / "dataset_dict.json").write_text('{"splits": ["extra"]}')),
+            "has the split 'extra'",
+        ),
+        (lambda f: (f / "dataset_dict.json").write_text("{}"), "names no splits"),
+        (lambda f: (f / "dataset_dict.json").write_text('{"splits": ["train"]}'), "has no state.json"),
+        (lambda f: (f / "state.json").write_text("no"), "is no JSON object"),
+        (lambda f: (f / "state.json").write_text('{"_data_files": [{"filename": "x.arrow"}]}'), "which is not there"),
+        (
+            lambda f: (f / "state.json").write_text('{"_data_files": [{"filename": "../x.arrow"}]}'),
+            "is not a file of the folder",
+        ),
+        (
+            lambda f: (f / "state.json").write_text('{"_data_files": [{"filename": "x"}], "_indices_data_files": [1]}'),
+            "a selection of its rows",
+        ),
+        (
+            lambda f: tree(f, "en/train-00000-of-00001.parquet", "sw/train-00000-of-00001.parquet"),
+            "holds 2 configurations",
+        ),
+        (
+            lambda f: (f / "README.md").write_text("---\nconfigs:\n- config_name: a\n  data_files: ../*.txt\n---\n"),
+            "is not a file of the folder",
+        ),
+        (
+            lambda f: (f / "README.md").write_text("---\nconfigs:\n- config_name: a\n  data_files: x/*.txt\n---\n"),
+            "none is there",
+        ),
+    ],
+)
+def test_a_dataset_folder_that_cannot_be_read_says_what_to_write(tmp_path: Path, make: Any, words: str) -> None:
+    folder = tmp_path / "ds"
+    folder.mkdir()
+    make(folder)
+    with pytest.raises(DataError, match=words):
+        files(folder, shown="ds")
 
 
 def test_an_array_under_the_name_of_json_lines_is_named(tmp_path: Path) -> None:

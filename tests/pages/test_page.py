@@ -207,7 +207,19 @@ def test_a_run_without_labels_has_no_part_about_labels(tied: Made) -> None:
     """What is looked for, among how many, and what is not scored; nothing of labels, and no hole where it was."""
     html, text = tied.html, text_of(tied.html)
     ids = re.findall(r'<section id="(\w+)"', html)
-    parts = ["languages", "map", "baselines", "slices", "found", "lengths", "curves", "fit", "data", "made"]
+    parts = [
+        "languages",
+        "map",
+        "baselines",
+        "slices",
+        "found",
+        "lengths",
+        "curves",
+        "fit",
+        "tokenizer",
+        "data",
+        "made",
+    ]
     assert ids == ["verdict", *parts]
     for word in ("label", "majority", "macro_f1", "Confusion", "Consistency", "Fairness", "None", "nan"):
         assert word not in text, word

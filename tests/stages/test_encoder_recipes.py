@@ -48,6 +48,6 @@ def test_it_trains_and_answers(file: str, tmp_path: Path) -> None:
     )
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in tiny.sentences(8)), encoding="utf-8")
     run, heard = tiny.train(recipes.build(value, folder=tmp_path), tmp_path)
-    assert "M trained" in heard[0]
+    assert any("M trained" in line for line in heard)
     probs = isogloss.load(run.folder).probabilities(pl.DataFrame(tiny.sentences(2)))
     assert np.isfinite(probs).all()

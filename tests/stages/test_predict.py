@@ -90,7 +90,6 @@ def test_what_is_assumed_is_said(run: Path, cli: Callable[..., Said], tmp_path: 
         ("id,body\n1,x\n", "a.csv", "no column 'text' (its columns: id, body)"),
         (None, "a.csv", "no raw input a.csv"),
         ("x", "a.docx", "unknown file ending"),
-        ("x", "a.parquet", "cannot be read as Parquet"),
     ],
 )
 def test_files_that_cannot_be_used(

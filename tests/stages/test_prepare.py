@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import time
@@ -306,3 +307,214 @@ def test_a_step_that_breaks_the_contract_is_named(place: Place, tmp_path: Path, 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(IsoglossError, match=r"the step 'mypack\.badstep' changed the rows of its batch"):
         prepare(place.with_(data={"steps": ["mypack.badstep"]}))
+
+
+# -- provenance, the card, samples ------------------------------------------------------------------------------
+
+
+def test_provenance_is_carried_and_the_card_says_it(place: Place) -> None:
+    rows: list[dict[str, Any]] = corpus_rows()
+    for i, row in enumerate(rows):
+        row["made"] = ["original", "Translation", None][i % 3]
+        row["licence"] = "CC0" if i % 2 else None
+    write_jsonl(place.folder / "raw.jsonl", rows)
+    raw = [{"path": "raw.jsonl", "source": "the *clinic* | <b>", "collected": "2024-01 to 2024-06"}]
+    columns = {"license": "licence", "original_or_translated": "made"}
+    run = prepare(place.with_(data={"raw": raw, "columns": columns, "originals": "all", "steps": ["standardise"]}))
+    found = corpus(run)
+    assert found["collected"].unique().to_list() == ["2024-01 to 2024-06"]
+    counts = found["original_or_translated"].value_counts().sort("original_or_translated").rows()
+    assert counts == [(None, 72), ("original", 72), ("translated", 72)]
+    card = run.path("CARD.md").read_text()
+    assert "| the *clinic* \\| &lt;b> | CC0 | 2024-01 to 2024-06 | original |" in card
+    assert "**No licence is stated for 108 rows**" in card
+    assert "| eng_Latn English | " in card and "| original | translated | not stated |" in card.replace("  ", " ")
+    for words in (
+        "## What was done, in order",
+        "**standardise**",
+        "`form = NFC`",
+        "isogloss prepare recipe.toml",
+        "raw.jsonl",
+    ):
+        assert words in card
+    sources = files.read_parquet(run.path("sources.parquet"))
+    assert sources["n"].sum() == 216 and set(sources["license"]) == {"CC0", None}
+
+
+def test_originals_are_kept_and_the_ledger_says_so(place: Place) -> None:
+    rows: list[dict[str, Any]] = corpus_rows(("eng_Latn", "spa_Latn"))
+    twins = [{**row, "id": f"t{i}", "text": row["text"] + " (again)"} for i, row in enumerate(rows[:20])]
+    marked = [{**r, "original_or_translated": "original"} for r in rows]
+    marked += [{**r, "original_or_translated": "translated"} for r in twins]
+    random.Random(1).shuffle(marked)
+    write_jsonl(place.folder / "raw.jsonl", marked)
+    place = place.with_(langs=["eng_Latn", "spa_Latn"])
+    run = prepare(place.with_(data={"shard_bytes": 10_000}))
+    assert {*dropped(run)["id"]} == {f"t{i}" for i in range(20)}
+    ledger = files.read_parquet(run.path("ledger.parquet")).filter(pl.col("step") == "originals")
+    assert (
+        ledger.select("lang", "n_dropped").rows() == [("eng_Latn", 20), ("spa_Latn", 0)]
+        or ledger["n_dropped"].sum() == 20
+    )
+    assert "Translated rows whose content is also there as an original" in run.path("CARD.md").read_text()
+    kept = prepare(place.with_(name="all", data={"originals": "all"}))
+    assert dropped(kept).is_empty()
+    without = prepare(place.with_(name="none", data={"columns": {"original_or_translated": "no such column"}}))
+    assert "originals" not in set(files.read_parquet(without.path("ledger.parquet"))["step"])
+
+
+def test_what_a_provenance_says_must_be_known(place: Place) -> None:
+    rows = [{**row, "original_or_translated": "who knows"} for row in corpus_rows()]
+    write_jsonl(
+        place.folder / "raw.jsonl",
+        [*rows, *({**r, "id": r["id"] + "x", "original_or_translated": "Unknown"} for r in rows)],
+    )
+    run = prepare(place)
+    assert corpus(run)["original_or_translated"].null_count() == 216
+    assert set(dropped(run)["reason"]) == {"original_or_translated is 'who knows'; known: original, translated"}
+
+
+def test_damaged_and_empty_files_cost_what_is_lost_and_the_rest_goes_on(place: Place) -> None:
+    body = gzip.compress((place.folder / "raw.jsonl").read_bytes())
+    (place.folder / "cut.jsonl.gz").write_bytes(body[: len(body) // 2])
+    (place.folder / "raw.jsonl").unlink()
+    write_jsonl(place.folder / "good.jsonl", [{**row, "id": "g" + row["id"]} for row in corpus_rows()])
+    for name in ("empty.jsonl", "empty.parquet", "empty.csv.gz"):
+        (place.folder / name).touch()
+    (place.folder / "no.parquet").write_bytes(b"PAR1 this is none")
+    say = Heard()
+    run = prepare(
+        place.with_(
+            data={
+                "raw": ["cut.jsonl.gz", "good.jsonl", "no.parquet", *("empty.jsonl", "empty.parquet", "empty.csv.gz")]
+            }
+        ),
+        say,
+    )
+    found = corpus(run)
+    assert found.filter(pl.col("source") == "good.jsonl").height == 216
+    assert 20 < found.filter(pl.col("source") == "cut.jsonl.gz").height < 216
+    said = dict(dropped(run).select("origin", "reason").iter_rows())
+    cut = found.filter(pl.col("source") == "cut.jsonl.gz").height
+    assert said[f"cut.jsonl.gz:{cut + 1}"] == "the gzip file is cut here, and what follows is lost"
+    assert said["no.parquet:1"].startswith("the file is damaged: it cannot be read as Parquet")
+    assert any(line.startswith("3 files have no row: empty.jsonl") for line in say.lines)
+
+
+def test_pages_of_a_site_become_text_and_the_card_shows_what_was_learned(place: Place) -> None:
+    pytest.importorskip("trafilatura", reason="the extra `text` is not installed")
+    for i in range(30):
+        page = f"<html><body><nav><a>Home</a></nav><p>Habari za leo {i} kutoka kijijini kwetu.</p><p>Mvua ilinyesha {i}.</p>"
+        path = place.folder / "site" / f"{i:02}.html"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(page + "<p>Shiriki habari hii na marafiki zako</p><footer>© 2025</footer></body></html>")
+    raw = [{"path": "site", "lang": "swh_Latn", "label": "news"}]
+    run = prepare(place.with_(langs=["swh_Latn"], data={"raw": raw, "steps": ["boilerplate"], "shard_bytes": 10_000}))
+    texts = corpus(run).sort("origin")["text"].to_list()
+    assert texts == [f"Habari za leo {i} kutoka kijijini kwetu.\nMvua ilinyesha {i}." for i in range(30)]
+    assert set(corpus(run)["source"]) == {"site"}
+    learned = files.read_parquet(run.path("learned", "boilerplate.parquet"))
+    assert learned.row(0)[:3] == ("site", 30, 15)
+    assert "### What boilerplate learned from the data" in run.path("CARD.md").read_text()
+
+
+def test_samples_show_what_each_step_did_whatever_the_shards(place: Place) -> None:
+    write_jsonl(place.folder / "raw.jsonl", dirty_rows())
+    frames = []
+    for n_bytes in (4_000_000, 10_000):
+        data = {"steps": ["standardise", "langid", "dedup"], "shard_bytes": n_bytes}
+        run = prepare(place.with_(name=f"s{n_bytes}", data=data))
+        frames.append(files.read_parquet(run.path("samples.parquet")).sort("step", "what", "lang", "id"))
+    assert frames[0].equals(frames[1])
+    by_kind = frames[0].group_by("step", "what", "lang").len()
+    assert {"standardise", "dedup", "unique"} <= set(by_kind["step"])
+    assert frames[0].filter(pl.col("what") == "changed")["after"].str.len_chars().max() <= 302
+
+
+def test_a_step_that_says_it_is_private_shows_no_text_from_before(
+    place: Place, tmp_path: Path, monkeypatch: Any
+) -> None:
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "hide.py").write_text(
+        '"""Hides."""\nimport polars as pl\nPRIVATE = True\ndef apply(batch):\n    return batch.with_columns(text=pl.lit("[hidden]"))\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = prepare(place.with_(data={"steps": ["mine.hide"]}))
+    samples = files.read_parquet(run.path("samples.parquet"))
+    assert set(samples["before"]) == {""} and set(samples["after"]) == {"[hidden]"}
+
+
+def test_a_look_before_the_run_writes_nothing_and_says_what_each_step_would_do(
+    place: Place, cli: Callable[..., Said]
+) -> None:
+    write_jsonl(place.folder / "raw.jsonl", dirty_rows())
+    place.with_(data={"steps": ["standardise", "langid", "dedup"]})
+    before = sorted(place.folder.rglob("*"))
+    said = cli("prepare", "recipe.toml", "--sample", "100")
+    assert said.code == 0 and sorted(place.folder.rglob("*")) == before
+    assert "100 rows, languages as equally as they allow" in said.out and "Nothing is kept" in said.out
+    for words in ("standardise: ", "dedup: ", "changed, before and after", "duplicate"):
+        assert words in said.out
+    found = cli("prepare", "recipe.toml", "--sample", "100", "--json").json
+    assert found["sampled"] == 100 and found["share_of_bytes_read"] == 1
+    langs = {row["lang"]: row["n_in"] for row in found["steps"] if row["step"] == "standardise"}
+    known = [n for lang, n in langs.items() if lang != "und"]  # of rows without a language there are only 13
+    assert len(known) == 4 and max(known) - min(known) <= 1
+    assert found["samples"] and {"before", "after", "reason"} <= set(found["samples"][0])
+    assert cli("prepare", "recipe.toml", "--sample", "0").code == 2
+
+
+def test_a_look_at_large_data_reads_only_the_beginning_of_every_file(place: Place) -> None:
+    from isogloss.stages.prepare import look
+
+    for name in ("a", "b"):
+        rows = [{**row, "id": f"{name}{i}-{row['id']}"} for i in range(40) for row in corpus_rows()]
+        write_jsonl(place.folder / f"{name}.jsonl", rows)
+    made, _ = chain.target(place.with_(data={"raw": ["a.jsonl", "b.jsonl"]}).recipe, place.runs)
+    found = look(made, 20, Local(1), Say())
+    assert found.n_sampled == 20 and found.n_read == 1000 and 0.03 < found.share_read < 0.1
+    assert set(found.ledger.filter(pl.col("step") == "unique")["source"]) <= {"a.jsonl", "b.jsonl"}
+    with pytest.raises(DataError, match=r"no usable row in the 216 rows looked at: language not in the recipe \(216\)"):
+        look(chain.target(place.with_(langs=["deu_Latn"]).recipe, place.runs)[0], 20, Local(1), Say())
+
+
+def test_a_gate_asks_for_the_loss_in_one_step(place: Place, cli: Callable[..., Said]) -> None:
+    rows: list[dict[str, Any]] = corpus_rows()
+    twins = [{**row, "id": f"t{i}", "group": None} for i, row in enumerate(r for r in rows if r["lang"] == "hin_Deva")]
+    write_jsonl(place.folder / "raw.jsonl", [*rows, *twins, *({**t, "id": "u" + t["id"]} for t in twins)])
+    gate = [{"at": "prepare", "every_lang": {"lost.dedup": "<= 0.5", "lost.read": "<= 0", "lost": "< 0.9"}}]
+    place = place.with_(data={"steps": ["dedup"]}, gate=gate)
+    said = cli("prepare", "recipe.toml")
+    assert said.code == 1 and "hin_Deva: lost.dedup 0.67" in said.err and "lost.read" not in said.err
+    assert "hin_Deva lost 67% of its 162 rows in dedup: look" in said.err
+    place.with_(gate=[{"at": "prepare", "every_lang": {"lost.dedupe": "<= 0.5"}}])
+    said = cli("prepare", "recipe.toml")
+    assert said.code == 2 and "did you mean 'lost.dedup'?" in said.err
+
+
+def test_progress_says_rows_a_second_and_what_is_left(place: Place) -> None:
+    from isogloss.core.say import Pace
+
+    pace = Pace(time.monotonic() - 10)
+    assert pace.told(50_000, 20_000_000, 0.25) == "5,000 rows/s, 2.0 MB/s, 30 s left"
+    assert pace.told(50_000, 20_000_000, 1) == "5,000 rows/s, 2.0 MB/s"
+    assert Pace().told(1, 1, 0.5) == ""
+
+
+def test_a_rewrite_of_a_whole_source_is_applied_to_one_text_at_prediction(place: Place) -> None:
+    pytest.importorskip("trafilatura", reason="the extra `text` is not installed")
+    steps = ["boilerplate", "standardise", {"use": "values", "regions": ["en-GB"]}]
+    place = place.with_(data={"steps": steps})
+    _, run = chain.advance(place.recipe, "train", runs=place.runs, engine=Local(1))
+    from isogloss.stages.model import load
+
+    model = load(run.folder)
+    page = "<html><body><nav><a>Home</a></nav><p>Please pay $1,234.50 on 03/04/2025.</p><p>Thanks to all of you.</p></body></html>"
+    frame = model.frame([page, page, "a\tb"], ["en", "en-US", "en"])
+    assert frame["variety"].to_list() == [None, "US", None]
+    assert model.rewrite(frame)["text"].to_list() == [
+        "Please pay $1234.50 on 2025-04-03.\nThanks to all of you.",
+        "Please pay USD 1234.50 on 2025-03-04.\nThanks to all of you.",
+        "a b",
+    ]

@@ -20,8 +20,12 @@ def frame(rows: list[tuple[str | None, str, str, str | None]]) -> pl.DataFrame:
 
 def dealt(rows: pl.DataFrame, dev: float = 0.1, test: float = 0.1, seed: int = 0, cut: int = 7) -> pl.DataFrame:
     shards = [rows[i : i + cut] for i in range(0, max(1, rows.height), cut)]
-    decision = split.decide(pl.concat([split.summarise(shard) for shard in shards]), dev=dev, test=test, seed=seed)
-    return pl.concat([split.apply(shard, decision) for shard in shards])
+    summaries = [
+        split.summarise(shard, seed=seed).with_columns(shard=pl.lit(i, pl.Int64)) for i, shard in enumerate(shards)
+    ]
+    decision = split.decide(pl.concat(summaries), dev=dev, test=test)
+    own = (decision.filter(pl.col("shard") == i).drop("shard") for i in range(len(shards)))
+    return pl.concat([split.apply(shard, piece) for shard, piece in zip(shards, own, strict=True)])
 
 
 ROWS = st.lists(

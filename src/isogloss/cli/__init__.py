@@ -12,12 +12,12 @@ import sys
 
 import typer
 
-from isogloss.cli import chain, languages, models, project
+from isogloss.cli import chain, languages, models, project, tokenizers
 from isogloss.cli.app import app
 from isogloss.cli.screen import Screen, plain, put_json
 from isogloss.core.errors import IsoglossError, PlaceError
 
-__all__ = ["app", "chain", "languages", "main", "models", "project"]
+__all__ = ["app", "chain", "languages", "main", "models", "project", "tokenizers"]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,10 +22,29 @@ def run(
 
 @app.command()
 def prepare(
-    recipe: Target, sets: Sets = None, runs: Runs = Path("runs"), again: Again = False, as_json: AsJson = False
+    recipe: Target,
+    sets: Sets = None,
+    runs: Runs = Path("runs"),
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", metavar="N", min=1, help="Show what the steps do to N rows, and write nothing."),
+    ] = None,
+    again: Again = False,
+    as_json: AsJson = False,
 ) -> None:
     """Raw files to a clean corpus by language."""
-    _advance(recipe, "prepare", sets, runs, again, as_json)
+    if sample is None:
+        _advance(recipe, "prepare", sets, runs, again, as_json)
+        return
+    from isogloss.stages import chain
+    from isogloss.stages.preparing.sample import screen
+
+    found = chain.look(recipe, sample, sets=sets or (), runs=runs, say=Screen())
+    if as_json:
+        put_json(found.document())
+        return
+    for line in screen(found, screen_width()):
+        put(line)
 
 
 @app.command()

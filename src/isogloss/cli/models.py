@@ -244,6 +244,43 @@ def export(
         put(f"wrote {made}")
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def squeeze(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A squeeze, e.g. trim_vocab; isogloss explain NAME lists its knobs.")
+    ],
+    rest: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN DIR [--KNOB VALUE]...", help="A model, a folder that is not there yet, and knobs."),
+    ],
+    text: Annotated[
+        Path | None,
+        typer.Option("--text", metavar="FILE", help="Texts that must be read as before; default: those of the run."),
+    ] = None,
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Make a model smaller; what changed, by language."""
+    from isogloss.core import parts
+    from isogloss.core.errors import InputError
+    from isogloss.stages import squeeze as stage
+    from isogloss.stages.stepping import knobs
+
+    plain, given = knobs.split(parts.load("squeezes", name), rest)
+    if len(plain) != 2:
+        raise InputError(f"squeeze takes a model and a folder, got {', '.join(plain) or 'none'}")
+    where = model_place(plain[0], runs)
+    made = stage.squeeze(where, Path(plain[1]), name, given, text=text, say=Screen())
+    if as_json:
+        put_json(made.document())
+        return
+    for line in columns(stage.lines(made), screen_width()):
+        put(line)
+    before, after = made.n_bytes
+    facts = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in made.facts.items())
+    put(f"\nwrote {made.folder}: {after / 1e6:,.1f} MB of {before / 1e6:,.1f}; {facts}")
+
+
 @app.command()
 def promote(
     run: RunFolder,

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import time
 from typing import Any
 
 from isogloss.core.say import Evaluated, Say
@@ -18,9 +19,11 @@ class Screen(Say):
         self.moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.open = 0
         self.table: list[str] = []
+        self.said = time.monotonic()
 
     def line(self, text: str) -> None:
         self.close()
+        self.said = time.monotonic()
         print(plain(text), file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
@@ -46,12 +49,16 @@ class Screen(Say):
         if row.lowest and row.lowest not in names:
             self.line(f"{'':>{widths[0]}}  lowest: {row.lowest} {_score(row.low)}")
 
-    def progress(self, what: str, done: int, total: int | None = None, unit: str = "") -> None:
+    def progress(self, what: str, done: int, total: int | None = None, unit: str = "", pace: str = "") -> None:
+        """One line that moves on a terminal; elsewhere a line a minute, so that a log of a long run says how far it is."""
+        count = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        text = f"          {what}: {count} {unit}".rstrip() + (f" · {pace}" if pace else "")
         if not self.moving:
+            if time.monotonic() - self.said >= 60 and done:
+                self.line(text)
             return
         width = screen_width() - 1
-        count = f"{done:,}" if total is None else f"{done:,} of {total:,}"
-        text = f"          {what}: {count} {unit}".rstrip()[:width]
+        text = text[:width]
         print("\r" + text.ljust(min(self.open, width)), end="", file=sys.stderr, flush=True)
         self.open = len(text)
 

@@ -1,7 +1,7 @@
 """Corpus: Parquet shards, one row an example, every row with its language.
 
-Columns: `id, lang, variety, split, source, license, group, text`, the task's fields, kept columns, and `origin`
-(file:line). `group` ties translations of the same content; null where there is none.
+Columns: `id, lang, variety, split, source, license, collected, original_or_translated, group, text`, the task's fields,
+kept columns, and `origin` (file:line). `group` ties translations of the same content; null where there is none.
 """
 
 from __future__ import annotations
@@ -15,22 +15,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isogloss.core import files
+from isogloss.core.datasets import SPLIT_NAMES
 from isogloss.core.errors import DamagedError, DataError
 from isogloss.core.files import sound
 from isogloss.core.lang import Resolved, resolve
-from isogloss.core.readers import Broken, RawFile, rows
+from isogloss.core.readers import LOOSE, Broken, Meter, RawFile, rows
 
 if TYPE_CHECKING:
     import polars as pl
 
-COLUMNS = ("id", "lang", "variety", "split", "source", "license", "group", "text")
+# Where a text comes from; a source of the recipe may state each for all its rows.
+PROVENANCE = ("source", "license", "collected", "original_or_translated")
+COLUMNS = ("id", "lang", "variety", "split", *PROVENANCE, "group", "text")
 SPLITS = ("train", "dev", "test")
 # Characters of one text. More is a book, not an example, and steps need many times its size in memory.
 MAX_TEXT = 1_000_000
-SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "dev": "dev", "development": "dev", "valid": "dev", "validation": "dev", "val": "dev",
-    "test": "test", "testing": "test", "eval": "test",
+# Characters of a page: its text is far shorter.
+MAX_PAGE = 5_000_000
+# What `original_or_translated` may say, and what it is read as.
+ORIGINAL = {
+    "original": "original", "orig": "original", "source": "original", "native": "original",
+    "translated": "translated", "translation": "translated", "target": "translated", "mt": "translated",
+    "machine-translated": "translated", "machine translated": "translated", "machine translation": "translated",
+    "unknown": None, "?": None,
 }  # fmt: skip
 
 
@@ -80,12 +87,17 @@ class Noted:
     note: str
 
 
-def read(raw: RawFile, fields: Fields) -> Iterator[dict[str, str | None] | Rejected | Noted]:
-    """Read one raw file to corpus rows; rows that cannot be used come as Rejected, in their place."""
-    needed = None if raw.format in ("text", "json", "jsonl") else fields.theirs("text")
+def read(
+    raw: RawFile, fields: Fields, meter: Meter | None = None
+) -> Iterator[dict[str, str | None] | Rejected | Noted]:
+    """Read one raw file to corpus rows; rows that cannot be used come as Rejected, in their place.
+
+    `meter` is told how to ask how far it is.
+    """
+    needed = None if raw.format in (*LOOSE, "json", "jsonl") else fields.theirs("text")
     wanted = {fields.theirs(name) for name in (*COLUMNS, *fields.task_fields, *fields.keep)}
     seen: set[str] = set()
-    for line, value in rows(raw, needed, wanted):
+    for line, value in rows(raw, needed, wanted, meter):
         origin = f"{raw.shown}:{line}"
         if isinstance(value, Broken):
             yield Rejected(origin, value.reason, None, value.raw)
@@ -120,15 +132,16 @@ def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) ->
     def get(name: str) -> Any:
         return _given(value, raw, fields, name)
 
-    text = value.get(fields.theirs("text"))
+    text = value.get("text" if raw.format in LOOSE else fields.theirs("text"))
     if text is None:
         return _no_text(value, fields)
     if not isinstance(text, str):
         return f"text is no string: {type(text).__name__}"
     if "\x00" in text:
         return "NUL byte in the text"
-    if len(text) > MAX_TEXT:
-        return f"text of more than {MAX_TEXT:,} characters: {len(text):,}"
+    most = MAX_PAGE if raw.format == "html" else MAX_TEXT
+    if len(text) > most:
+        return f"text of more than {most:,} characters: {len(text):,}"
     if not text.isascii() and re.search(r"[\ud800-\udfff]", text):
         return "half a character (lone surrogate) in the text"
     if not text.strip():
@@ -149,11 +162,20 @@ def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) ->
         if name == "label" and fields.labels and filled not in fields.labels:
             return f"unknown label '{_clip(filled)}'"
         row[name] = filled
-    for name in ("source", "license", "group", *fields.keep):
+    for name in ("source", "license", "collected", "group", *fields.keep):
         row[name] = _scalar(get(name))
-    row["source"] = row["source"] or raw.shown
+    stated = _scalar(get("original_or_translated"))
+    if stated is not None and stated.lower() not in ORIGINAL:
+        return f"original_or_translated is '{_clip(stated)}'; known: original, translated"
+    row["original_or_translated"] = None if stated is None else ORIGINAL[stated.lower()]
+    row["source"] = row["source"] or _place(raw)
     row["id"] = _scalar(get("id")) or origin
     return row
+
+
+def _place(raw: RawFile) -> str:
+    """Where rows come from that do not say it: their file, or its folder where a file is one row."""
+    return (raw.whole and raw.shown.rpartition("/")[0]) or raw.shown
 
 
 def _no_text(value: Mapping[str, Any], fields: Fields) -> str:

@@ -7,13 +7,14 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from isogloss.core import files
 from isogloss.core.energy import Meter
 from isogloss.core.errors import DamagedError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Unit = Literal["minute", "kilojoule", "petaflop", "money"]
 PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")

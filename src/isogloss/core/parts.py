@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("labels", "encode", "collate", "loss", "chance", "decode"),
         ("FIELDS", "METRICS", "HEADLINE", "labels", "answers"),
     ),
-    "families": (("load", "fit"), ("BLOCKS", "read", "predict")),
+    "families": (("load", "fit", "tokenizer"), ("BLOCKS", "read", "predict")),
     "methods": (("apply", "loading", "penalty", "objective"), ("apply",)),
     "mixes": (("order", "needs", "stages"), ("order",)),
     "metrics": (("stats", "value"), ("stats", "value", "BETTER", "RANGE", "VERSION")),

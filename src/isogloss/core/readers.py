@@ -1,24 +1,25 @@
 """Readers: raw files to rows, one at a time; what cannot be read is set aside with file, line and reason.
 
-A reader yields `(line, row)` with a mapping of the file's own column names, or `(line, Broken)`.
+A reader yields `(line, row)` with a mapping of the file's own column names, or `(line, Broken)`. What is wrong with a
+file as a whole is a Broken too, behind the rows that could be read, when the file is damaged, and a DataError when it
+is not what the recipe takes it for.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import json
 import os
 import re
-import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from isogloss.core import datasets, packed, tables
 from isogloss.core.errors import DataError
 from isogloss.core.files import place_errors
 
@@ -31,9 +32,16 @@ ENDINGS = {
     ".tab": "tsv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
     ".txt": "text",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
 }
-PACKED = (".gz", ".zst")
+# Formats in which a file may be one row, and its text needs no column.
+LOOSE = ("text", "html")
+COLUMNAR = ("parquet", "arrow")
 PLACEHOLDERS = ("lang", "label", "split", "group", "id", "source")
 # A quoted CSV field may span lines; one that spans more than this was never closed.
 MAX_QUOTED_LINES = 10_000
@@ -69,6 +77,13 @@ class RawFile:
 Row = tuple[int, Mapping[str, Any] | Broken]
 
 
+@dataclass
+class Meter:
+    """How far a reader is in its file: `at()` gives bytes of the file."""
+
+    at: Callable[[], int] = lambda: 0
+
+
 # -- which files ------------------------------------------------------------------------------------------------
 
 
@@ -87,6 +102,8 @@ def expand(
             if not found:
                 raise DataError(f"no file matches {shown} (looked in {_fixed(str(path)) or '.'})")
             many = True
+        elif path.is_dir() and format is None and (found := _dataset(path, shown)):
+            many = False
         elif path.is_dir():
             inside = [p for p in _walk(path) if (_format(p) == format if format else _format(p))]
             if not inside:
@@ -100,6 +117,12 @@ def expand(
             raise DataError(f"there is no raw input {shown}" + ("" if shown == str(path) else f" (looked for {path})"))
     whole = rows == "files" or (rows is None and many)
     return [_raw(p, name, format, encoding, whole, {**given, **captured}) for p, name, captured in found]
+
+
+def _dataset(path: Path, shown: str) -> list[tuple[Path, str, dict[str, str]]]:
+    """The files of a Hugging Face dataset with their splits; none when the folder is no such dataset."""
+    found = datasets.files(path, shown)
+    return [(file, f"{shown.rstrip('/')}/{file.relative_to(path).as_posix()}", given) for file, given in found]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -167,10 +190,7 @@ def _as_regex(pattern: str) -> str:
 
 
 def _format(path: Path) -> str | None:
-    name = path.name.lower()
-    for ending in PACKED:
-        name = name.removesuffix(ending)
-    return ENDINGS.get(Path(name).suffix)
+    return ENDINGS.get(Path(packed.bare(path.name.lower())).suffix)
 
 
 def _raw(path: Path, shown: str, format: str | None, encoding: str, whole: bool, given: Mapping[str, str]) -> RawFile:
@@ -180,35 +200,55 @@ def _raw(path: Path, shown: str, format: str | None, encoding: str, whole: bool,
             f"{shown}: unknown file ending; say format = {', '.join(map(repr, dict.fromkeys(ENDINGS.values())))}"
         )
     named = shown.encode("utf-8", "replace").decode()  # a file's name may be no text
-    return RawFile(path, kind, named, encoding, whole and kind == "text", given)
+    if kind in COLUMNAR and packed.packing(path):
+        raise DataError(f"{named}: {kind} files are packed inside; unpack this one")
+    return RawFile(path, kind, named, encoding, kind == "html" or (whole and kind == "text"), given)
 
 
 # -- rows -------------------------------------------------------------------------------------------------------
 
 
-def rows(raw: RawFile, needed: str | None = None, columns: Collection[str] | None = None) -> Iterator[Row]:
-    """Read one file. `needed` is a column that tables with a header must have; of Parquet only `columns` are read.
+def rows(
+    raw: RawFile, needed: str | None = None, columns: Collection[str] | None = None, meter: Meter | None = None
+) -> Iterator[Row]:
+    """Read one file. `needed` is a column that tables with a header must have; of Parquet and Arrow only `columns` are
+    read. `meter` is told how to ask how far it is.
 
-    Raises DataError when the whole file cannot be read: not the format it should be, or a header without `needed`.
+    An empty file has no rows. Raises DataError when the file is not what it should be: a header without `needed`, a
+    JSON array where lines should be, an encoding that cannot be right.
     """
+    line, meter = 0, meter or Meter()
     with place_errors(raw.path):
-        if raw.format == "parquet":
-            yield from _parquet(raw, needed, columns)
+        if raw.path.stat().st_size == 0:
             return
         try:
-            with _binary(raw.path) as binary, _open(raw, binary) as handle:
-                yield from READERS[raw.format](handle, raw, needed)
-        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise DataError(f"{raw.shown} is not a whole gzip file ({error})") from None
-        except OSError as error:
-            if error.errno is None:  # pyarrow's word for a broken packed file
-                raise DataError(f"{raw.shown} is not a whole packed file ({error})") from None
-            raise
+            found = _columnar(raw, needed, columns, meter) if raw.format in COLUMNAR else _written(raw, needed, meter)
+            for line, row in found:
+                yield line, row
+        except packed.PackedError as error:
+            yield line + 1, Broken(str(error))
+        except tables.TableError as error:
+            after = f", after {line:,} rows" if line else ""
+            yield line + 1, Broken(f"the file is damaged{after}: {error}")
 
 
-def _open(raw: RawFile, binary: Any) -> IO[str]:
+def _written(raw: RawFile, needed: str | None, meter: Meter) -> Iterator[Row]:
+    with packed.opened(raw.path, meter) as binary, _open(raw, binary) as handle:
+        yield from READERS[raw.format](handle, raw, needed)
+
+
+def _columnar(raw: RawFile, needed: str | None, wanted: Collection[str] | None, meter: Meter) -> Iterator[Row]:
+    names, n_rows = tables.look(raw.path, raw.format)
+    _header(names, raw, needed)
+    size, line = raw.path.stat().st_size, 0
+    meter.at = lambda: size * line // max(1, n_rows or line)
+    for line, row in enumerate(tables.read(raw.path, raw.format, wanted), start=1):
+        yield line, row
+
+
+def _open(raw: RawFile, binary: io.BufferedReader) -> IO[str]:
     """The text of a file. Bytes that are no text become lone surrogates, so that one bad line costs one row."""
-    start = binary.peek(1 << 16)
+    start = binary.peek(packed.BUFFER)
     encoding = raw.encoding
     if start.startswith(codecs.BOM_UTF8):
         encoding = "utf-8-sig"
@@ -218,22 +258,28 @@ def _open(raw: RawFile, binary: Any) -> IO[str]:
         encoding = "utf-16"
     elif codecs.lookup(encoding).name == "utf-8" and len(start) > 9:
         for guess, zeros in (("utf-16-le", start[1:400:2]), ("utf-16-be", start[:400:2])):
-            if zeros.count(0) > 0.9 * len(zeros):
+            if zeros.count(0) > 0.9 * len(zeros) and start.count(0) < 0.9 * len(start):
                 raise DataError(f"{raw.shown} looks like UTF-16 text; set encoding = '{guess}' for this source")
+        if raw.format == "html":
+            encoding = _stated(start) or encoding
     codecs.register_error("isogloss", _as_surrogates)
     ends = "\r" if b"\r" in start and b"\n" not in start else "\n"  # old Macs end lines so
     return io.TextIOWrapper(binary, encoding=encoding, errors="isogloss", newline=ends)
 
 
-def _binary(path: Path) -> Any:
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        return gzip.open(path)
-    if name.endswith(".zst"):
-        import pyarrow as pa
-
-        return io.BufferedReader(pa.input_stream(path, compression="zstd"), 1 << 16)
-    return path.open("rb", buffering=1 << 16)
+def _stated(start: bytes) -> str | None:
+    """The encoding that a page states of itself, as browsers read the name (encoding.spec.whatwg.org)."""
+    found = re.search(rb"(?is)<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", start[:4096])
+    if found is None:
+        return None
+    try:
+        name = codecs.lookup(found[1].decode("ascii").lower().replace("windows-874", "cp874")).name
+    except LookupError:
+        return None
+    return {
+        "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "gb2312": "gb18030", "gbk": "gb18030",
+        "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-11": "cp874", "tis-620": "cp874",
+    }.get(name, None if name.startswith("utf-16") else name)  # fmt: skip
 
 
 def _as_surrogates(error: UnicodeError) -> tuple[str, int]:
@@ -272,9 +318,9 @@ def _checked(handle: IO[str]) -> Iterator[tuple[int, str | Broken]]:
     for number, line in _lines(handle):
         if isinstance(line, Broken):
             yield number, line
-        elif line.strip():
+        elif line.strip("\ufeff \t\r\n\f\v\x85\xa0"):
             reason = _undecodable(line)
-            yield number, Broken(reason, line) if reason else line
+            yield number, Broken(reason, line) if reason else line.lstrip("\ufeff")  # files put end to end
 
 
 def _object(value: Any, text: str) -> Mapping[str, Any] | Broken:
@@ -485,6 +531,7 @@ def _fields(cells: list[str], header: list[str], line: str) -> Mapping[str, Any]
 
 
 def _text(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
+    """Lines, or the whole file; of a page the source, which the step boilerplate reads."""
     if raw.whole:
         text = handle.read(MAX_LINE + 1)
         long = f"a file of more than {MAX_LINE:,} characters" if len(text) > MAX_LINE else None
@@ -496,30 +543,11 @@ def _text(handle: IO[str], raw: RawFile, needed: str | None) -> Iterator[Row]:
         yield number, line if isinstance(line, Broken) else Broken(reason, line) if reason else {"text": line}
 
 
-def _parquet(raw: RawFile, needed: str | None, columns: Collection[str] | None) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(raw.path) as file:
-            names = _header(list(file.schema_arrow.names), raw, needed)
-            number = 0
-            for batch in file.iter_batches(4096, columns=[c for c in names if columns is None or c in columns]):
-                for value in batch.to_pylist():
-                    number += 1
-                    yield number, value
-    except UnicodeDecodeError:
-        raise DataError(f"{raw.shown} has a string column whose bytes are not UTF-8") from None
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise DataError(f"{raw.shown} cannot be read as Parquet ({str(error).splitlines()[0][:200]})") from None
-
-
 READERS: dict[str, Callable[[IO[str], RawFile, str | None], Iterator[Row]]] = {
     "jsonl": _jsonl,
     "json": _json,
     "csv": _csv,
     "tsv": _tsv,
     "text": _text,
+    "html": _text,
 }

@@ -33,6 +33,7 @@ from isogloss.core.errors import DataError, RecipeError, nearest
 from isogloss.core.files import sound
 from isogloss.core.gate import parse_condition
 from isogloss.core.ledger import Unit
+from isogloss.core.tax import MEASURES
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -97,7 +98,7 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 # Columns that the corpus or the predictions have, so that a kept column cannot be called so.
 OWN_COLUMNS = frozenset(
-    """id text label lang variety split source license group origin drop changed weight n_bytes
+    """id text label lang variety split source license collected original_or_translated group origin drop changed weight n_bytes
     system pred probs confidence rank script family genus resource""".split()  # noqa: SIM905
 )
 
@@ -106,9 +107,10 @@ class Source(Section):
     """One raw input: a file, a folder, or a pattern."""
 
     path: Annotated[str, Field(min_length=1)] = Field(
-        description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}"
+        description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}; "
+        "a folder may be a Hugging Face dataset"
     )
-    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "text"] | None = Field(
+    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "html"] | None = Field(
         None, description="how to read it; default: by the file's ending"
     )
     encoding: str = Field("utf-8", description="character encoding of text formats; a byte order mark overrides it")
@@ -119,8 +121,16 @@ class Source(Section):
     lang: Tag | None = Field(None, description="language of every row that names none")
     split: Literal["train", "dev", "test"] | None = Field(None, description="split of every row that names none")
     label: str | None = Field(None, description="label of every row that has none")
-    source: str | None = Field(None, description="where the text comes from; default: the file's name")
+    source: str | None = Field(
+        None, description="where the text comes from; default: the file's name, or its folder where a file is one row"
+    )
     license: str | None = Field(None, description="licence of the text")
+    collected: str | None = Field(
+        None, description="when the text was collected, e.g. '2025-04' or '2024-01 to 2024-06'"
+    )
+    original_or_translated: Literal["original", "translated"] | None = Field(
+        None, description="whether the text was written in its language or translated into it"
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -156,11 +166,19 @@ class Data(Section):
     ] = Field(
         description="files, folders or patterns to read; relative to the recipe's folder, else to the working directory"
     )
-    columns: dict[Literal["id", "text", "label", "lang", "split", "source", "license", "group"], str] = Field(
-        {}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}"
-    )
+    columns: dict[
+        Literal[
+            "id", "text", "label", "lang", "split", "group", "source", "license", "collected", "original_or_translated"
+        ],
+        str,
+    ] = Field({}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}")
     keep: Annotated[list[str], Once] = Field(
         [], description="further columns to carry to the report, e.g. ['dialect', 'domain']"
+    )
+    originals: Literal["lang", "group", "all"] = Field(
+        "lang",
+        description="where a content (`group`) has original and translated rows, keep the original ones: compared in "
+        "each language, over the whole group, or not at all",
     )
     split: Split = Field(Split(dev=0.1, test=0.1), description="how rows without a split are dealt, by group")
     steps: list[Slot] = Field([], description="steps in order")
@@ -367,9 +385,14 @@ class Spend(Section):
 class GateSpec(Section):
     """Conditions that scores must meet at a moment."""
 
-    at: Literal["prepare", "promote"] = Field(description="when it is asked")
+    at: Literal["prepare", "train", "promote"] = Field(
+        description="when it is asked: of the rows that were lost, of the tokenizer before the first step, of the scores"
+    )
     every_lang: dict[str, str] = Field(
-        {}, description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}"
+        {},
+        description="conditions on each language, e.g. {macro_f1 = '>= 0.55', n = '>= 200'}; at prepare the share of rows "
+        "set aside, {lost = '<= 0.3', 'lost.dedup' = '<= 0.1'}; at train on the audit of the tokenizer, "
+        "{fertility = '<= 4', unknown = '<= 0.05'}",
     )
     mean: dict[str, str] = Field({}, description="conditions on the mean over languages")
     worst: dict[str, str] = Field({}, description="conditions on the mean of the worst tenth of the languages")
@@ -446,6 +469,11 @@ class Recipe(Section):
             return not parts.load("families", self.model.use).has("fit")
         except RecipeError:
             return True
+
+    @property
+    def tokenized(self) -> bool:
+        """Whether the family reads with a tokenizer, which is audited before training."""
+        return parts.load("families", self.model.use).has("tokenizer")
 
     @property
     def the_task(self) -> Bound:
@@ -870,6 +898,14 @@ def _mix_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
                 yield ["train", "keep", "langs"], f"{tag} is not trained on, so that no dev row of it is looked at"
 
 
+def _tokenized(recipe: Recipe) -> bool:
+    """Whether the family reads with a tokenizer; one that cannot be read is said elsewhere."""
+    try:
+        return recipe.tokenized
+    except RecipeError:
+        return True
+
+
 def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
     """Options of the training loop, where there is a loop; methods that do not go together."""
     try:
@@ -915,8 +951,17 @@ def _gate_problems(recipe: Recipe, gate: GateSpec, path: list[str | int]) -> Ite
     for table, asked in conditions.items():
         for metric, condition in asked.items():
             here = [*path, table, metric]
-            if gate.at == "prepare" and metric not in ("lost", "n"):
-                yield here, f"at prepare there is only 'lost' (and 'n' in every_lang), got '{metric}'"
+            losses = [
+                "lost",
+                *(f"lost.{step}" for step in ("read", "unique", *(slot.use for slot in recipe.data.steps))),
+            ]
+            if gate.at == "prepare" and metric not in (*losses, "n"):
+                words = "at prepare there is only 'lost', 'lost.STEP' (and 'n' in every_lang)"
+                yield here, f"{words}, got '{metric}'{nearest(metric, losses)}"
+            elif gate.at == "train" and table != "every_lang":
+                yield here, "at train each language is asked alone; write it in every_lang"
+            elif gate.at == "train" and metric not in (*MEASURES, "n"):
+                yield here, f"the audit of a tokenizer has no '{metric}'{nearest(metric, [*MEASURES, 'n'])}"
             elif metric == "n" and table != "every_lang":
                 yield here, "n is asked of each language; write it in every_lang"
             elif gate.at == "promote" and metric != "n":
@@ -925,9 +970,12 @@ def _gate_problems(recipe: Recipe, gate: GateSpec, path: list[str | int]) -> Ite
                 parse_condition(condition)
             except RecipeError as error:
                 yield here, str(error)
+    if gate.at == "train" and not _tokenized(recipe):
+        words = f"the family '{recipe.model.use}' reads text without a tokenizer, so there is nothing to ask at train"
+        yield [*path, "at"], words
     for system, metric in gate.beats.items():
-        if gate.at == "prepare":
-            yield [*path, "beats"], "there is nothing to beat at prepare; use at = 'promote'"
+        if gate.at != "promote":
+            yield [*path, "beats"], f"there is nothing to beat at {gate.at}; use at = 'promote'"
         elif system not in BASELINES:
             yield [*path, "beats", system], f"there is no baseline '{system}'{nearest(system, BASELINES)}"
         else:

@@ -262,6 +262,18 @@ def _resample(units: Sequence[Floats], resamples: int, seed: int, value: Callabl
     return out
 
 
+def resampled(units: Ints, counts: Floats, resamples: int, seed: int) -> tuple[Floats, int]:
+    """Totals (resamples, K) of counts (N, K) whose rows belong to `units` (N,), and how many units there are.
+
+    All columns meet the same resamples, so that any value of the totals can be taken of them.
+    """
+    place, n_blocks, n_units = _blocks(units, seed)
+    summed = _sum_by(place, counts, n_blocks)
+    chunks = _chunks(n_blocks, resamples)
+    with _one_thread():
+        return np.concatenate([_weights(n_blocks, c.stop - c.start, (seed, c.start)) @ summed for c in chunks]), n_units
+
+
 def _blocks(units: Ints, seed: int) -> tuple[Ints, int, int]:
     """Number the units 0..U-1 in their order and, when there are too many, deal them into blocks.
 

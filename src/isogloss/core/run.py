@@ -18,7 +18,7 @@ from isogloss.core import files
 from isogloss.core.errors import DamagedError, PlaceError, StaleError
 
 # Versions of what our own files look like. A change here makes finished work stale; library versions do not.
-FORMATS = {"prepare": 1, "train": 1, "evaluate": 1}
+FORMATS = {"prepare": 2, "audit": 1, "train": 1, "evaluate": 1}
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,10 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
-    for package in ("isogloss", "torch", "transformers", "peft", "accelerate", "scikit-learn", "polars", "numpy"):
+    for package in (
+        *("isogloss", "torch", "transformers", "peft", "accelerate", "scikit-learn", "polars", "numpy"),
+        *("ftfy", "babel", "trafilatura", "py3langid", "rensa"),
+    ):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found

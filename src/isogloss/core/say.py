@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -50,6 +51,38 @@ class Evaluated:
         return " · ".join([*parts, self.note] if self.note else parts)
 
 
+@dataclass
+class Pace:
+    """How fast something goes, from when it was made on."""
+
+    begun: float = field(default_factory=time.monotonic)
+
+    def told(self, n_rows: int, n_bytes: int, share: float) -> str:
+        """`1,200 rows/s, 3.4 MB/s, 2 min left`, when `share` of the work is done; nothing in the first second."""
+        seconds = time.monotonic() - self.begun
+        if seconds < 1:
+            return ""
+        told = [f"{n_rows / seconds:,.0f} rows/s", f"{n_bytes / seconds / 1e6:.1f} MB/s"]
+        if 0 < share < 1:
+            told.append(f"{lasting(seconds * (1 - share) / share)} left")
+        return ", ".join(told)
+
+
+def lasting(seconds: float) -> str:
+    """A duration in words.
+
+    >>> lasting(8.4), lasting(200), lasting(9000)
+    ('8 s', '3 min', '2.5 h')
+    """
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
 class Say:
     """Silent by default; the CLI gives one that draws."""
 
@@ -63,16 +96,29 @@ class Say:
         """A row of the live table; as a line of text where nobody draws it."""
         self.line(row.text())
 
-    def progress(self, what: str, done: int, total: int | None = None, unit: str = "") -> None:
-        """`done` of `total` units of work, e.g. shards; total None when unknown."""
+    def progress(self, what: str, done: int, total: int | None = None, unit: str = "", pace: str = "") -> None:
+        """`done` of `total` units of work, e.g. shards; total None when unknown. `pace` says how fast it goes."""
 
     def close(self) -> None:
         """End a progress line, if one is open."""
 
-    def track(self, items: Iterable[T], what: str, total: int, unit: str = "") -> Iterator[T]:
-        """Yield `items` and say the progress."""
+    def track(
+        self,
+        items: Iterable[T],
+        what: str,
+        total: int,
+        unit: str = "",
+        weigh: Callable[[T], tuple[int, int]] | None = None,
+    ) -> Iterator[T]:
+        """Yield `items` and say the progress; `weigh` tells the rows and bytes of an item, for the pace."""
         self.progress(what, 0, total, unit)
+        pace, n_rows, n_bytes = Pace(), 0, 0
         for done, item in enumerate(items, start=1):
             yield item
-            self.progress(what, done, total, unit)
+            told = ""
+            if weigh:
+                rows, size = weigh(item)
+                n_rows, n_bytes = n_rows + rows, n_bytes + size
+                told = pace.told(n_rows, n_bytes, done / max(1, total))
+            self.progress(what, done, total, unit, told)
         self.close()

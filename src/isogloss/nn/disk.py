@@ -97,17 +97,6 @@ class Stored:
                 yield part
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The files that transformers reads the weights of a model folder from; none where it has no safetensors."""
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
-    if not index.is_file():
-        return []
-    names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    return [folder / name for name in names]
-
-
 def stored(path: Path) -> dict[str, Stored]:
     """What a safetensors file holds, in the order of the file; nothing but its head is read. Raises DamagedError."""
     try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,9 @@ from isogloss.core.errors import InputError, MissingError
 
 # What is fetched: never a pickle, never code.
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.bpe")
+# What is fetched where only the tokenizer is asked for.
+TOKENIZER = ("tokenizer*", "*.tiktoken", "*.model", "*.spm", "vocab.*", "merges.txt", "tekken.json", "config.json",
+             "special_tokens_map.json", "added_tokens.json")  # fmt: skip
 SECONDS = 5.0
 PACKAGED = ("isogloss/mini",)
 
@@ -48,6 +52,29 @@ def find(name: str, revision: str | None, folder: Path) -> Found:
     return Found(_checked(snapshot, name), snapshot.name)
 
 
+def is_name(name: str) -> bool:
+    """Whether a text has the form of a hub name: `model` or `owner/model`."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", name) is not None
+
+
+def find_tokenizer(name: str, revision: str | None) -> Path:
+    """The folder of a hub model's tokenizer, from the cache first; weights are not fetched.
+
+    Raises MissingError when it is nowhere.
+    """
+    from huggingface_hub import snapshot_download
+
+    from isogloss.core.token_files import NAMES
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(TOKENIZER), local_files_only=True))
+    except Exception:  # whatever it says: it is not there
+        folder = None
+    if folder is not None and any((folder / one).is_file() for one in (*NAMES, "tokenizer_config.json")):
+        return folder
+    return _fetched(name, revision, "tokenizer", TOKENIZER)
+
+
 def packaged(name: str) -> Path | None:
     """The folder of a model that the package carries; None for a name of another kind.
 
@@ -76,19 +103,20 @@ def _cached(name: str, revision: str | None) -> Path | None:
     return folder if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")) else None
 
 
-def _fetched(name: str, revision: str | None) -> Path:
+def _fetched(name: str, revision: str | None, kind: str = "model", patterns: Sequence[str] = PATTERNS) -> Path:
     from huggingface_hub import constants, snapshot_download
 
-    what = f"the model '{name}'" + (f" at revision '{revision}'" if revision else "")
+    what = f"the {kind} '{name}'" + (f" at revision '{revision}'" if revision else "")
     short = Path(name).name
-    where = (
-        f"download its folder on a machine that is connected (hf download {name} --local-dir {short}), "
-        f"copy it beside the recipe, and name that folder: model.name = '{short}'"
+    where = f"download its folder on a machine that is connected (hf download {name} --local-dir {short})" + (
+        f", copy it beside the recipe, and name that folder: model.name = '{short}'"
+        if kind == "model"
+        else f", copy it here, and name that folder: ./{short}"
     )
     if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
         raise MissingError(f"{what} is not on this machine and the hub cannot be reached; {where}")
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS), etag_timeout=SECONDS))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), etag_timeout=SECONDS))
     except Exception as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MissingError(

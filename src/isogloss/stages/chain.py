@@ -21,6 +21,8 @@ from isogloss.stages.promote import refusals
 if TYPE_CHECKING:
     import polars as pl
 
+    from isogloss.stages.preparing.sample import Looked
+
 STAGES = ("prepare", "train", "evaluate")
 
 
@@ -91,6 +93,7 @@ def advance(
     made, run = target(given, runs, sets)
     # Only now: a recipe that is wrong is refused before anything heavy is imported.
     from isogloss.nn import launched
+    from isogloss.stages.audit_run import audit_run
     from isogloss.stages.evaluate import evaluate
     from isogloss.stages.prepare import prepare
     from isogloss.stages.report import write_report
@@ -108,12 +111,33 @@ def advance(
         with _redoing(run, STAGES if upto == "run" else (upto,), made, again) as redo:
             prepare(made, run, engine, say, again=redo("prepare"))
             if upto != "prepare":
-                train(made, run, say, again=redo("train"))
+                anew = redo("train")
+                audit_run(made, run, say, again=anew)
+                train(made, run, say, again=anew)
             _keep_recipe(made, run, anew=True)
             if upto in ("evaluate", "run"):
                 evaluate(made, run, engine, say, again=redo("evaluate"))
                 write_report(made, run)
     return made, run
+
+
+def look(
+    given: str | Path | Mapping[str, Any] | Recipe,
+    n: int,
+    *,
+    sets: Sequence[str] = (),
+    runs: str | Path = "runs",
+    say: Say | None = None,
+    engine: Engine | None = None,
+) -> Looked:
+    """What the steps of a recipe do to `n` rows of its data; no run is made or touched. Raises what prepare raises."""
+    made, _ = target(given, runs, sets)
+    from isogloss.stages import prepare
+
+    say = say or Say()
+    for note in made.notes:
+        say.note(note)
+    return prepare.look(made, n, engine or Local(), say)
 
 
 def _keep_recipe(made: Recipe, run: Run, *, anew: bool) -> None:
@@ -159,7 +183,7 @@ def run(
     again: bool = False,
     say: Say | None = None,
 ) -> Outcome:
-    """prepare → train → evaluate → report, and the verdict."""
+    """prepare → audit → train → evaluate → report, and the verdict."""
     _, where = advance(given, "run", sets=sets, runs=runs, again=again, say=say)
     return outcome(where)
 

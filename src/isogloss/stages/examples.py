@@ -92,6 +92,21 @@ def around(text: str, other: str | None, width: int) -> str:
     return shown + "…"
 
 
+def excerpt(before: str, after: str, longest: int) -> tuple[str, str]:
+    """Both texts cut to `longest` characters around the first place where they differ.
+
+    >>> excerpt("one two three", "one 2 three", 7)
+    ('…e two t…', '…e 2 thr…')
+    """
+    at = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
+    start = max(0, at - longest // 3) if max(len(before), len(after)) > longest else 0
+
+    def cut(text: str) -> str:
+        return ("…" if start else "") + text[start : start + longest] + ("…" if start + longest < len(text) else "")
+
+    return cut(before), cut(after)
+
+
 def cells(text: str) -> int:
     """How many cells of a terminal a text takes.
 

@@ -232,7 +232,8 @@ def _facts(found: parts.Part) -> Iterator[str]:
         low, high = found.constant("RANGE")
         yield f"Better is {found.constant('BETTER')}; values lie between {low:g} and {high:g}."
     if found.constant("REWRITES", False):
-        yield "It rewrites text row by row, so every prediction applies it too."
+        alone = ", as far as one text alone allows" if found.has("decide") else ""
+        yield f"It rewrites text, so every prediction applies it too{alone}."
     if found.constant("AFTER_SPLIT", False):
         yield "It runs after rows have their split."
     if found.constant("FILLS_LANG", False):

@@ -444,7 +444,7 @@ def screen(found: Mapping[str, Any]) -> list[list[str]]:
 
 def text(found: Mapping[str, Any]) -> Iterator[str]:
     """The lines of few-shot.md."""
-    from isogloss.stages.report import table
+    from isogloss.stages.markdown import table
 
     yield f"# {found['name']}: few-shot by language\n"
     yield f"{found['metric']} on test, worst language first.\n"

@@ -40,10 +40,14 @@ class Model:
         return tuple(self.card["langs"])
 
     def rewrite(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Apply the steps of training that rewrite text, so that training and serving read the same text."""
+        """Apply the steps of training that rewrite text, so that training and serving read the same text.
+
+        A step that decides over a whole corpus gets no decision here, and does what one text alone allows.
+        """
         for use in self.card["rewrites"]:
             part = parts.load("steps", use["use"])
-            frame = part.call("apply", frame, knobs=use["knobs"], langs=self.langs).drop("drop", strict=False)
+            more = [None] if part.has("decide") else []
+            frame = part.call("apply", frame, *more, knobs=use["knobs"], langs=self.langs).drop("drop", strict=False)
         return frame
 
     def probabilities(self, frame: pl.DataFrame) -> np.ndarray:
@@ -81,25 +85,26 @@ class Model:
         bad = next((i for i, text in enumerate(texts) if not isinstance(text, str)), None)
         if bad is not None:
             raise DataError(f"text {bad} is a {type(texts[bad]).__name__}, not a string")
-        langs: list[str]
         if lang is None:
             if len(self.langs) != 1:
                 raise DataError(
                     f"say the language: predict(texts, lang='{self.langs[0]}'), or one for each text; this model knows {len(self.langs)}"
                 )
-            langs = [self.langs[0]] * len(texts)
+            read = [lang_table.Resolved(self.langs[0])] * len(texts)
         else:
             codes = [lang] * len(texts) if isinstance(lang, str) else list(lang)
             if len(codes) != len(texts):
                 raise DataError(
                     f"{len(texts)} texts and {len(codes)} languages; give one language, or one for each text"
                 )
-            langs = [lang_table.resolve(code).tag for code in codes]
-        ids = [str(i) for i in range(len(texts))]
-        return pl.DataFrame(
-            {"id": ids, "lang": langs, "text": list(texts)},
-            schema={"id": pl.String, "lang": pl.String, "text": pl.String},
-        )
+            read = [lang_table.resolve(code) for code in codes]
+        columns = {
+            "id": [str(i) for i in range(len(texts))],
+            "lang": [found.tag for found in read],
+            "variety": [found.variety for found in read],
+            "text": list(texts),
+        }
+        return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 
 
 def card(recipe: Recipe, labels: Sequence[str], langs: Sequence[str], **facts: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from isogloss.core import lang as lang_table
 from isogloss.core import parts
-from isogloss.core.corpus import Fields, Noted, Rejected, read
+from isogloss.core.corpus import PROVENANCE, Fields, Noted, Rejected, read
 from isogloss.core.errors import DataError
 from isogloss.core.readers import expand
 from isogloss.stages.model import Model
@@ -58,7 +58,7 @@ def predict_file(model: Model, path: Path, *, lang: str | None = None, text: str
                 yield note
         yield from aside
         if frame.height:
-            yield model.answer(frame).drop("variety", "split", "source", "license", "group")
+            yield model.answer(frame).drop("variety", "split", "group", *PROVENANCE)
 
 
 def _detect(model: Model, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Rejected]]:

@@ -1,6 +1,7 @@
 """prepare: raw files → a corpus by language, with a reason on disk for every row that is not in it.
 
-    raw files ── read ──► shards ── unique, steps, split, steps after the split ──► corpus/ + dropped/ + ledger + card
+    raw files ── read ──► shards ── unique, originals, steps, split, steps after the split ──► corpus/ + dropped/ +
+    ledger + samples + what steps learned + the data card
 
 Shards go through the steps one by one, on any engine. A step that must see everything first is a barrier: its
 summaries come in shard order, are decided once, and the shards go on. Every shard that a step has written stays
@@ -12,53 +13,25 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from isogloss.core import files, gate, parts
-from isogloss.core.corpus import SPLITS, Corpus, Fields, Noted, Rejected, read
+from isogloss.core import files, gate
+from isogloss.core.corpus import PROVENANCE, SPLITS, Corpus, Fields
 from isogloss.core.engine import Engine
-from isogloss.core.errors import DamagedError, DataError, IsoglossError, Refused
+from isogloss.core.errors import DamagedError, DataError, Refused
 from isogloss.core.readers import RawFile, expand
 from isogloss.core.recipe import Recipe
-from isogloss.core.report import wilson
 from isogloss.core.run import Run
-from isogloss.core.say import Say
+from isogloss.core.say import Pace, Say
+from isogloss.stages.preparing import card, reading, sample
+from isogloss.stages.preparing.tables import COUNTS, beside, kind
+from isogloss.stages.preparing.walk import Op, Walked, gather, walk
 
-DROPPED = dict.fromkeys(("step", "reason", "id", "lang", "source", "origin", "text", "row"), pl.String)
-COUNTS = ("n_in", "n_changed", "n_dropped", "n_out")
-LEDGER = {**dict.fromkeys(("step", "lang", "source"), pl.String), **dict.fromkeys(COUNTS, pl.Int64)}
-# Rows set aside while reading that are held in memory.
-HELD = 10_000
 # A language that loses more than this share in one step is named on the screen, gate or no gate.
 LOOK = 0.5
-
-
-@dataclass(frozen=True)
-class Op:
-    """One step with its knobs, as workers get it."""
-
-    part: str
-    knobs: dict[str, Any]
-    filled: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.part.removeprefix("isogloss.stages.")
-
-    @property
-    def loaded(self) -> parts.Part:
-        return parts.load("steps", self.part)
-
-    @property
-    def barrier(self) -> bool:
-        return self.loaded.has("summarise")
-
-    def call(self, function: str, *args: Any) -> Any:
-        return self.loaded.call(function, *args, knobs=self.knobs, **self.filled)
 
 
 def prepare(recipe: Recipe, run: Run, engine: Engine, say: Say, *, again: bool = False) -> Corpus:
@@ -98,12 +71,17 @@ def prepare(recipe: Recipe, run: Run, engine: Engine, say: Say, *, again: bool =
     return Corpus(run.path("corpus"))
 
 
+def look(recipe: Recipe, n: int, engine: Engine, say: Say) -> sample.Looked:
+    """What the steps of `recipe` do to `n` rows of the data; nothing is written into the run."""
+    return sample.look(raw_files(recipe), fields(recipe), ops(recipe), n, engine, say)
+
+
 def raw_files(recipe: Recipe) -> list[RawFile]:
     """Every raw file the recipe means, in order. Raises DataError for what is not there."""
     found: list[RawFile] = []
     for source in recipe.data.raw:
         path = bundled(source.path) or recipe.locate(source.path)
-        stated = {name: getattr(source, name) for name in ("lang", "split", "label", "source", "license")}
+        stated = {name: getattr(source, name) for name in ("lang", "split", "label", *PROVENANCE)}
         given = {name: value for name, value in stated.items() if value is not None}
         found += expand(
             path, source.path, format=source.format, encoding=source.encoding, rows=source.rows, given=given
@@ -138,14 +116,22 @@ def fields(recipe: Recipe) -> Fields:
     )
 
 
-def ops(recipe: Recipe) -> list[Op]:
-    """What shards go through, in order."""
+def ops(recipe: Recipe, translated: bool = True) -> list[Op]:
+    """What shards go through, in order. Where no row is `translated`, there are no originals to look for."""
     filled = {"langs": () if recipe.langs == "all" else tuple(recipe.langs), "seed": recipe.seed}
-    steps = [(Op(step.name, step.knobs, filled), step.part.constant("AFTER_SPLIT", False)) for step in recipe.steps]
+    before: list[Op] = []
+    after: list[Op] = []
+    originals = [Op("isogloss.stages.originals", {"within": recipe.data.originals}, filled)]
+    if recipe.data.originals == "all" or not translated:
+        originals = []
+    fills = [i for i, step in enumerate(recipe.steps) if step.part.constant("FILLS_LANG", False)]
+    for i, step in enumerate(recipe.steps):
+        late = step.part.constant("AFTER_SPLIT", False)
+        (after if late else before).append(Op(step.name, step.knobs, filled))
+        if fills[:1] == [i]:  # only now every row has its language
+            before += originals
     split = Op("isogloss.stages.split", {"dev": recipe.data.split.dev, "test": recipe.data.split.test}, filled)
-    before = [op for op, late in steps if not late]
-    after = [op for op, late in steps if late]
-    return [Op("isogloss.stages.unique", {}, filled), *before, split, *after]
+    return [Op("isogloss.stages.unique", {}, filled), *([] if fills else originals), *before, split, *after]
 
 
 def _paths(knobs: dict[str, Any]) -> Iterator[Path]:
@@ -165,233 +151,41 @@ def _prepare(
     for other in run.path("work").glob("*"):
         if other != work:
             files.remove(other)
-    n_bytes = recipe.data.shard_bytes
-    batches = _batches(raws, n_bytes)
-    jobs = [_ReadJob(batch, fields(recipe), work / "00-read" / f"{i:05}", n_bytes) for i, batch in enumerate(batches)]
-    read_in = list(say.track(engine.map(_read, jobs), "reading", len(jobs), "batches of files"))
-    shards = [shard for found in read_in for shard in found.shards]
-    dropped = [path for found in read_in for path in found.dropped]
-    ledgers = [_beside(job.out, "ledger") for job in jobs]
-    for i, segment in enumerate(_segments(ops(recipe)) if shards else [], start=1):
-        folder = work / f"{i:02}-{segment[0].name}"
-        decision = _decide(segment[0], shards, folder, engine, say) if segment[0].barrier else None
-        todo = [_ApplyJob(tuple(segment), shard, decision, folder / shard.stem) for shard in shards]
-        what = ", ".join(op.name for op in segment)
-        shards = list(say.track(engine.map(_apply, todo), what, len(todo), "shards"))
-        dropped += [_beside(job.out, "dropped") for job in todo]
-        ledgers += [_beside(job.out, "ledger") for job in todo]
+    pace = Pace()
+    jobs = read_jobs(recipe, raws, work)
+    with reading.watched(say, jobs):
+        read_in = list(engine.map(reading.run, jobs))
+    todo = ops(recipe, any(found.translated for found in read_in))
+    walked = walk(todo, [shard for found in read_in for shard in found.shards], work, engine, say)
+    walked.dropped[:0] = [path for found in read_in for path in found.dropped]
+    walked.ledgers[:0] = [beside(job.out, "ledger") for job in jobs]
     notes = {code: note for found in read_in for code, note in found.notes.items()}
-    _assemble(recipe, run, say, shards, dropped, ledgers, notes, reads)
+    if empty := [name for found in read_in for name in found.empty]:
+        shown = ", ".join(empty[:3]) + (f" and {len(empty) - 3} more" if len(empty) > 3 else "")
+        notes["empty"] = f"{len(empty):,} {'file has' if len(empty) == 1 else 'files have'} no row: {shown}"
+    _assemble(recipe, run, say, walked, notes, reads)
+    n_rows, n_bytes = sum(found.n_rows for found in read_in), sum(job.n_bytes for job in jobs)
+    if told := pace.told(n_rows, n_bytes, 1):
+        say.line(f"          {n_rows:,} rows in {time.monotonic() - pace.begun:,.0f} s: {told}")
 
 
-def _segments(all_ops: Sequence[Op]) -> list[list[Op]]:
-    """Cut before every barrier: within a segment a shard goes through without waiting for the others."""
-    found: list[list[Op]] = []
-    for op in all_ops:
-        if op.barrier or not found:
-            found.append([op])
-        else:
-            found[-1].append(op)
-    return found
-
-
-def _batches(raws: Sequence[RawFile], n_bytes: int) -> list[tuple[RawFile, ...]]:
-    """Small files together, so that ten thousand of them do not make ten thousand shards."""
-    found: list[list[RawFile]] = []
-    size = n_bytes
-    for raw in raws:
-        if size >= n_bytes:
-            found.append([])
-            size = 0
-        found[-1].append(raw)
-        size += raw.path.stat().st_size
-    return [tuple(batch) for batch in found]
-
-
-# -- reading ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _ReadJob:
-    raws: tuple[RawFile, ...]
-    fields: Fields
-    out: Path
-    shard_bytes: int
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What reading one batch of files gave."""
-
-    shards: list[Path]
-    dropped: list[Path]
-    notes: dict[str, str]
-
-
-def _read(job: _ReadJob) -> _Read:
-    """Raw files → shards, cut by bytes of text. The done-file comes last, so what it names is whole."""
-    done = job.out.with_suffix(".json")
-    if not done.is_file():
-        files.write_json(done, _read_new(job))
-    value = files.read_json(done)
-    shards, dropped = ([job.out.parent / name for name in value[kind]] for kind in ("shards", "dropped"))
-    return _Read(shards, dropped, value["notes"])
-
-
-def _read_new(job: _ReadJob) -> dict[str, Any]:
-    good: list[dict[str, str | None]] = []
-    bad: list[dict[str, str | None]] = []
-    ledger: dict[tuple[str, str], list[int]] = {}
-    made: dict[str, Any] = {"shards": [], "dropped": [], "notes": {}}
-    size = 0
-
-    def flush(kind: str, rows: list[dict[str, str | None]], schema: dict[str, Any]) -> None:
-        if rows:
-            infix = "" if kind == "shards" else "-dropped"
-            name = f"{job.out.name}{infix}-{len(made[kind]):05}.parquet"
-            files.write_parquet(job.out.with_name(name), pl.DataFrame(rows, schema=schema))
-            made[kind].append(name)
-            rows.clear()
-
-    for raw in job.raws:
-        for row in read(raw, job.fields):
-            if isinstance(row, Noted):
-                made["notes"][row.code] = row.note
-            elif isinstance(row, Rejected):
-                bad.append(
-                    {"step": "read", "reason": row.reason, "lang": row.lang, "origin": row.origin, "row": row.raw}
-                )
-                ledger.setdefault((row.lang or "und", raw.shown), [0, 0])[1] += 1
-                if len(bad) >= HELD:
-                    flush("dropped", bad, DROPPED)
-            else:
-                good.append(row)
-                ledger.setdefault((row["lang"] or "und", row["source"] or ""), [0, 0])[0] += 1
-                size += len((row["text"] or "").encode())
-                if size >= job.shard_bytes:
-                    flush("shards", good, job.fields.schema)
-                    size = 0
-    flush("shards", good, job.fields.schema)
-    flush("dropped", bad, DROPPED)
-    table = [("read", lang, source, n + out, 0, out, n) for (lang, source), (n, out) in ledger.items()]
-    files.write_parquet(_beside(job.out, "ledger"), pl.DataFrame(table, schema=LEDGER, orient="row"))
-    return made
-
-
-def _beside(out: Path, what: str) -> Path:
-    return out.parent / f"{out.name}.{what}"
-
-
-# -- steps ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _ApplyJob:
-    ops: tuple[Op, ...]
-    shard: Path
-    decision: Path | None
-    out: Path
-
-
-def _decide(op: Op, shards: Sequence[Path], folder: Path, engine: Engine, say: Say) -> Path:
-    """Summarise every shard, then decide, once per bucket where the step has buckets."""
-    out = folder / "decision.parquet"
-    if out.is_file():
-        return out
-    jobs = [_ApplyJob((op,), shard, None, folder / f"{shard.stem}.summary") for shard in shards]
-    summaries = list(say.track(engine.map(_summarise, jobs), f"{op.name}: summaries", len(jobs), "shards"))
-    whole = pl.concat([files.read_parquet(p) for p in summaries])
-    if "bucket" in whole.columns:
-        pieces = [op.call("decide", piece) for piece in whole.partition_by("bucket", maintain_order=True)]
-        decision = pl.concat(pieces) if pieces else op.call("decide", whole)
-    else:
-        decision = op.call("decide", whole)
-    files.write_parquet(out, decision)
-    return out
-
-
-def _summarise(job: _ApplyJob) -> Path:
-    if not job.out.is_file():
-        files.write_parquet(job.out, job.ops[0].call("summarise", files.read_parquet(job.shard)))
-    return job.out
-
-
-def _apply(job: _ApplyJob) -> Path:
-    """One shard through the steps of a segment; dropped rows and the ledger are written before the shard."""
-    path = job.out.with_suffix(".parquet")
-    if path.is_file():
-        return path
-    batch = files.read_parquet(job.shard)
-    dropped: list[pl.DataFrame] = []
-    ledger: list[pl.DataFrame] = []
-    for op in job.ops:
-        before = batch
-        more = [files.read_parquet(job.decision)] if op.barrier and job.decision else []
-        after = op.call("apply", batch, *more)
-        _same_rows(op, before, after)
-        reason = after["drop"] if "drop" in after.columns else pl.Series("drop", [None] * after.height, dtype=pl.String)
-        after = after.drop("drop", strict=False)
-        marked = after.with_columns(
-            reason.cast(pl.String).alias("drop"),
-            before["text"].ne_missing(after["text"]).alias("changed"),
-            pl.coalesce("lang", pl.lit("und")).alias("_lang"),
-            pl.coalesce("source", pl.lit("")).alias("_source"),
-        )
-        gone = marked.filter(pl.col("drop").is_not_null())
-        dropped.append(_dropped(op.name, gone, before.columns))
-        ledger.append(
-            marked.group_by(pl.col("_lang").alias("lang"), pl.col("_source").alias("source"), maintain_order=True)
-            .agg(
-                pl.len().cast(pl.Int64).alias("n_in"),
-                (pl.col("changed") & pl.col("drop").is_null()).sum().cast(pl.Int64).alias("n_changed"),
-                pl.col("drop").is_not_null().sum().cast(pl.Int64).alias("n_dropped"),
-                pl.col("drop").is_null().sum().cast(pl.Int64).alias("n_out"),
-            )
-            .select(pl.lit(op.name).alias("step"), pl.all())
-        )
-        batch = after.filter(reason.is_null())
-    files.write_parquet(_beside(job.out, "dropped"), pl.concat([pl.DataFrame(schema=DROPPED), *dropped]))
-    files.write_parquet(_beside(job.out, "ledger"), pl.concat([pl.DataFrame(schema=LEDGER), *ledger]))
-    files.write_parquet(path, batch)
-    return path
-
-
-def _same_rows(op: Op, before: pl.DataFrame, after: Any) -> None:
-    if not isinstance(after, pl.DataFrame) or not {*before.columns} <= {*after.columns}:
-        raise IsoglossError(f"the step '{op.name}' must return the batch it was given, with all its columns")
-    if not before["id"].equals(after["id"]):
-        raise IsoglossError(
-            f"the step '{op.name}' changed the rows of its batch; to remove a row, name the reason in the column 'drop'"
-        )
-
-
-def _dropped(step: str, gone: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    rest = [c for c in columns if c not in DROPPED]
-    return gone.select(
-        pl.lit(step).alias("step"),
-        pl.col("drop").alias("reason"),
-        *[pl.col(c) for c in ("id", "lang", "source", "origin", "text")],
-        pl.struct(rest).struct.json_encode().alias("row"),
-    ).select(list(DROPPED))
+def read_jobs(recipe: Recipe, raws: Sequence[RawFile], work: Path) -> list[reading.Job]:
+    """What is to be read, in pieces of work."""
+    n_bytes, how = recipe.data.shard_bytes, fields(recipe)
+    return [
+        reading.Job(batch, how, work / "00-read" / f"{i:05}", n_bytes)
+        for i, batch in enumerate(reading.batches(raws, n_bytes))
+    ]
 
 
 # -- the corpus -------------------------------------------------------------------------------------------------
 
 
-def _assemble(
-    recipe: Recipe,
-    run: Run,
-    say: Say,
-    shards: Sequence[Path],
-    set_aside: Sequence[Path],
-    ledgers: Sequence[Path],
-    notes: dict[str, str],
-    reads: dict[str, Any],
-) -> None:
-    """Put the last shards, the rows set aside and the ledger in their places, and stamp."""
-    ledger = pl.concat([files.read_parquet(path) for path in ledgers])
+def _assemble(recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[str, str], reads: dict[str, Any]) -> None:
+    """Put the last shards, the rows set aside, the ledger and the rest in their places, and stamp."""
+    ledger = pl.concat([files.read_parquet(path) for path in walked.ledgers])
     ledger = ledger.group_by("step", "lang", "source", maintain_order=True).agg(pl.col(COUNTS).sum())
-    for name in ("corpus", "dropped"):
+    for name in ("corpus", "dropped", "learned"):
         files.remove(run.path(name))
     outputs: list[Path] = []
 
@@ -402,31 +196,58 @@ def _assemble(
             files.write_parquet(outputs[-1], frame)
             yield frame
 
+    def write(frame: pl.DataFrame, *name: str) -> None:
+        outputs.append(run.path(*name))
+        files.write_parquet(outputs[-1], frame)
+
     label = pl.col("label") if "label" in fields(recipe).schema else pl.lit("").alias("label")
-    counts = [frame.group_by("lang", "split", label).len("n") for frame in put("corpus", shards)]
+    found = [(by_split(frame, label), by_source(frame)) for frame in put("corpus", walked.shards)]
     reasons = [pl.DataFrame(schema={**dict.fromkeys(("step", "lang", "reason"), pl.String), "n": pl.UInt32})]
-    by_reason = ("step", "lang", kind(pl.col("reason")))
-    reasons += [frame.group_by(by_reason).len("n") for frame in put("dropped", set_aside)]
-    why = pl.concat(reasons).group_by("step", "lang", "reason").agg(pl.col("n").sum()).sort("step", "lang", "reason")
-    if not counts:
+    reasons += [by_reason(frame) for frame in put("dropped", walked.dropped)]
+    why = summed(reasons)
+    if not found:
         shown = _commonest(why)[:3]
         said = "; ".join(f"{reason} ({n:,} {_rows(n)})" for _, reason, n in shown) or "it is empty"
         raise DataError(
             f"no usable row in the raw data: {said}" + (f"; each lies in {run.path('dropped')}" if shown else "")
         )
-    table = pl.concat(counts).group_by("lang", "split", "label").agg(pl.col("n").sum()).sort("lang", "split", "label")
-    for name, frame in (("ledger", ledger), ("reasons", why), ("counts", table)):
-        outputs.append(run.path(f"{name}.parquet"))
-        files.write_parquet(outputs[-1], frame)
+    table = summed([counts for counts, _ in found])
+    write(ledger, "ledger.parquet")
+    write(why, "reasons.parquet")
+    write(table, "counts.parquet")
+    write(summed([sources for _, sources in found]), "sources.parquet")
+    write(gather(walked.samples), "samples.parquet")
+    for step, learned in walked.learned.items():
+        write(learned, "learned", f"{step}.parquet")
     langs = table["lang"].unique().sort().to_list() if recipe.langs == "all" else list(recipe.langs)
+    remarks = [remark for op in ops(recipe) if op.loaded.has("remarks") for remark in op.call("remarks", tuple(langs))]
     n_rows, n_dropped = int(table["n"].sum()), int(ledger["n_dropped"].sum())
-    run.stamp("prepare", reads, outputs, langs=langs, n_rows=n_rows, n_dropped=n_dropped, notes=sorted(notes.values()))
-    _tell(say, table, ledger, why, langs, notes)
+    facts = {"langs": langs, "n_rows": n_rows, "n_dropped": n_dropped, "notes": sorted(notes.values())}
+    run.stamp("prepare", reads, outputs, **facts, remarks=remarks)
+    card.write(recipe, run)
+    _tell(say, table, ledger, why, langs, [*sorted(notes.values()), *remarks])
+    say.line(f"card      {run.path('CARD.md')}")
 
 
-def kind(reason: pl.Expr) -> pl.Expr:
-    """The part of a reason that many rows share: what stands before the first colon, bracket or quoted value."""
-    return reason.str.replace(r"(?s)\s*[:('].*$", "").str.replace(r" of \S+$", "").alias("reason")
+def by_split(frame: pl.DataFrame, label: pl.Expr) -> pl.DataFrame:
+    return frame.group_by("lang", "split", label).len("n")
+
+
+def by_source(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows by language and provenance."""
+    return frame.group_by("lang", *PROVENANCE).len("n")
+
+
+def by_reason(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows set aside by step, language and kind of reason."""
+    return frame.group_by("step", "lang", kind(pl.col("reason"))).len("n")
+
+
+def summed(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Tables of counts `n`, added up and sorted."""
+    whole = pl.concat(frames)
+    by = [name for name in whole.columns if name != "n"]
+    return whole.group_by(by).agg(pl.col("n").sum()).sort(by)
 
 
 def _commonest(why: pl.DataFrame) -> list[tuple[str, str, int]]:
@@ -436,12 +257,14 @@ def _commonest(why: pl.DataFrame) -> list[tuple[str, str, int]]:
 
 
 def _tell(
-    say: Say, table: pl.DataFrame, ledger: pl.DataFrame, why: pl.DataFrame, langs: Sequence[str], notes: dict[str, str]
+    say: Say, table: pl.DataFrame, ledger: pl.DataFrame, why: pl.DataFrame, langs: Sequence[str], notes: Sequence[str]
 ) -> None:
     n = {split: int(table.filter(pl.col("split") == split)["n"].sum()) for split in SPLITS}
     shares = ", ".join(f"{n[split]:,} {split}" for split in SPLITS)
-    say.line(f"prepare   {sum(n.values()):,} rows in {table['lang'].n_unique()} languages: {shares}")
-    for _, note in sorted(notes.items()):
+    n_langs = table["lang"].n_unique()
+    languages = "1 language" if n_langs == 1 else f"{n_langs} languages"
+    say.line(f"prepare   {sum(n.values()):,} rows in {languages}: {shares}")
+    for note in notes:
         say.note(note)
     reasons = _commonest(why)
     for step, reason, total in reasons[:8]:
@@ -472,15 +295,27 @@ def losses(ledger: pl.DataFrame) -> pl.DataFrame:
 
 
 def ledger_scores(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Loss over all steps by language, in the form of scores, for gates at prepare."""
-    read_in = ledger.filter(pl.col("step") == "read").group_by("lang").agg(pl.col("n_in").sum())
-    gone = ledger.group_by("lang").agg(pl.col("n_dropped").sum())
-    rows = []
-    for lang, n_in, n_dropped in read_in.join(gone, on="lang").sort("lang").rows():
-        low, high = wilson(n_dropped, n_in)
-        rows.append(("corpus", "lost", "lang", lang, n_dropped / n_in, float(low), float(high), n_in, "lost|v1|wilson"))
+    """Losses by language, over all steps (`lost`) and in each (`lost.STEP`), in the form of scores, for gates.
+
+    A row counts for the language that it has at the end, or that it had when it was set aside. Every row is counted, so
+    there is no interval: low and high are the value.
+    """
+    last = ledger["step"][-1]
+    gone = ledger.group_by("lang").agg(
+        pl.col("n_dropped").sum(),
+        (pl.col("n_dropped").sum() + pl.col("n_out").filter(pl.col("step") == last).sum()).alias("n"),
+    )
+    rows = [("lost", *row) for row in gone.sort("lang").rows()]
+    for (step,), frame in ledger.group_by("step", maintain_order=True):
+        each = frame.group_by("lang").agg(pl.col("n_dropped", "n_in").sum()).sort("lang")
+        rows += [(f"lost.{step}", *row) for row in each.rows()]
+    found = []
+    for metric, lang, n_dropped, n_in in rows:
+        if n_in:
+            share = n_dropped / n_in
+            found.append(("corpus", metric, "lang", lang, share, share, share, n_in, f"{metric}|v1|every row"))
     columns = ["system", "metric", "by", "key", "value", "low", "high", "n", "signature"]
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    return pl.DataFrame(found, schema=columns, orient="row")
 
 
 def _judge(recipe: Recipe, run: Run, say: Say) -> None:

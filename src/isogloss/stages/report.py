@@ -1,8 +1,8 @@
-"""report: what a run has found, for a reader: REPORT.md, CARD.md and report.html, no number without n and interval."""
+"""report: what a run has found, for a reader: REPORT.md and report.html, no number without n and interval."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -13,15 +13,18 @@ from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.stages import spent
+from isogloss.stages.markdown import table
 from isogloss.stages.pages import found as finding
 from isogloss.stages.pages.page import floors, words_of, write_page
+from isogloss.stages.preparing import card
 from isogloss.stages.promote import refusals
 
 
 def write_report(recipe: Recipe, run: Run) -> None:
-    """Write REPORT.md, report.html and CARD.md (the data card) of an evaluated run."""
+    """Write REPORT.md, report.html and CARD.md (the data card, should it be gone) of an evaluated run."""
     run.require("evaluate")
-    files.write_text(run.path("CARD.md"), "\n".join(card(recipe, run)) + "\n")
+    if not run.path("CARD.md").is_file():
+        card.write(recipe, run)
     files.write_text(run.path("REPORT.md"), "\n".join(text(recipe, run)) + "\n")
     write_page(recipe, run)
 
@@ -45,6 +48,7 @@ def text(recipe: Recipe, run: Run) -> Iterator[str]:
     else:
         yield from _ranks(found, worst_first(scores, head, run.require("prepare")["facts"]["langs"]))
     yield from _fit(recipe, run)
+    yield from _tokenizer(run)
     yield from _trained_on(run)
     yield from _cost(recipe, run)
     yield "\n## How these numbers were made\n"
@@ -81,18 +85,6 @@ def number(row: dict[str, Any] | None) -> str:
     if row["low"] is None:
         return f"{row['value']:.3f}"
     return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """A Markdown table, columns after the first right-aligned."""
-    yield "| " + " | ".join(header) + " |"
-    yield "| --- |" + " ---: |" * (len(header) - 1)
-    for row in rows:
-        yield (
-            "| "
-            + " | ".join(str(cell).replace("|", "\\|").replace("&", "&amp;").replace("<", "&lt;") for cell in row)
-            + " |"
-        )
 
 
 def by_lang(scores: pl.DataFrame, metric: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -282,6 +274,48 @@ def _fit(recipe: Recipe, run: Run) -> Iterator[str]:
                 yield f"  - e.g. {rows['lang'][0]}: {rows['reason'][0]}"
 
 
+def _tokenizer(run: Run) -> Iterator[str]:
+    """What the tokenizer costs each language; nothing for a family without one."""
+    if not run.path("audit.json").is_file():
+        return
+    found = files.read_json(run.path("audit.json"))
+    own, base = found["tokenizer"], found["reference"]
+    yield "\n## Tokenizer, before the first step\n"
+    yield (
+        f"{own['name']}: {own['kind']}, {own['n_vocab']:,} pieces, audited on texts of the corpus, worst language first. "
+        f"Premium: tokens for each token of the same content in {base}"
+        + (f"; there is none: {found['why_no_premium']}." if found["why_no_premium"] else ".")
+    )
+    yield ""
+    yield from table(
+        ["language", "n", "verdict", "premium", "tokens a word", "tokens a character", "unknown", "characters lost",
+         "words kept whole", "words read at once", "moved by a typo"],
+        [_audited(row) for row in found["langs"]],
+    )  # fmt: skip
+    needy = [row for row in found["langs"] if row["needs"]]
+    yield "" if needy else "\nNo language is broken, spelled out, or costly beyond the limits."
+    for row in needy:
+        yield f"- {row['lang']} needs {' and '.join(row['needs'])}: {'; '.join(row['reasons'])}."
+
+
+def _audited(row: dict[str, Any]) -> list[Any]:
+    """A language's row in the table of the tokenizer."""
+
+    def share(cell: dict[str, Any]) -> str:
+        return "–" if cell["value"] is None else f"{100 * cell['value']:.1f} %"
+
+    def plain(cell: dict[str, Any], digits: int = 2) -> str:
+        return "–" if cell["value"] is None else f"{cell['value']:,.{digits}f}"
+
+    premium = row["premium"]
+    ends = f" [{premium['low']:.2f}, {premium['high']:.2f}]" if premium["low"] is not None else ""
+    return [
+        f"{row['lang']} {row['name']}", row["n"], row["verdict"], plain(premium) + ends, plain(row["fertility"]),
+        plain(row["tokens_per_char"]), share(row["unknown"]), share(row["lost"]), share(row["kept_whole"]),
+        plain(row["context_words"], 0), plain(row["variants"]["typo"]["moved"]),
+    ]  # fmt: skip
+
+
 def _trained_on(run: Run) -> Iterator[str]:
     counts = files.read_parquet(run.path("counts.parquet"))
     facts = run.require("train")["facts"]
@@ -328,55 +362,6 @@ def _cost(recipe: Recipe, run: Run) -> Iterator[str]:
         )
     made = run.require("train")["versions"]
     yield "\n" + ", ".join(f"{name} {version}" for name, version in made.items())
-
-
-def card(recipe: Recipe, run: Run) -> Iterator[str]:
-    """The lines of CARD.md: where the data comes from, what was done to it, what is left, by language."""
-    stamp = run.require("prepare")
-    counts = files.read_parquet(run.path("counts.parquet"))
-    ledger = files.read_parquet(run.path("ledger.parquet"))
-    reasons = files.read_parquet(run.path("reasons.parquet"))
-    yield f"# {recipe.name}: data card\n"
-    yield (
-        f"{stamp['facts']['n_rows']:,} rows in {counts['lang'].n_unique()} languages, prepared {stamp['when']}. "
-        f"{stamp['facts']['n_dropped']:,} rows were set aside; each lies in `dropped/` with step and reason.\n"
-    )
-    yield "## Sources\n"
-    licences = {(raw.source or raw.path): raw.license for raw in recipe.data.raw}
-    yield from table(
-        ["file", "digest", "licence"],
-        [
-            [name, digest[:12], next((v for k, v in licences.items() if v and name.startswith(k)), "not stated")]
-            for name, digest in stamp["reads"]["inputs"].items()
-        ],
-    )
-    yield "\n## Rows by language and split\n"
-    wide = {(lang, split): n for lang, split, n in counts.group_by("lang", "split").agg(pl.col("n").sum()).rows()}
-    yield from table(
-        ["language", *SPLITS],
-        [[tag, *(wide.get((tag, split), 0) for split in SPLITS)] for tag in stamp["facts"]["langs"]],
-    )
-    yield "\n## Steps\n"
-    total = ledger.group_by("step", maintain_order=True).agg(pl.col("n_in", "n_changed", "n_dropped", "n_out").sum())
-    yield from table(["step", "rows in", "changed", "set aside", "rows out"], [list(row) for row in total.rows()])
-    yield ""
-    for slot in recipe.data.steps:
-        bound = recipe.bound(slot, "steps")
-        shown = ", ".join(
-            f"{k} = {[p.name for p in v] if isinstance(v, list) else v!r}" for k, v in bound.knobs.items()
-        )
-        yield f"- {bound.name}: {bound.part.summary} ({shown})" if shown else f"- {bound.name}: {bound.part.summary}"
-    if stamp["facts"]["notes"]:
-        yield "\n## What codes for languages were read as\n"
-        yield from (f"- {note}" for note in stamp["facts"]["notes"])
-    if reasons.height:
-        yield "\n## What was set aside, and why\n"
-        yield from table(
-            ["step", "language", "reason", "rows"],
-            [list(row) for row in reasons.sort("n", descending=True).head(200).rows()],
-        )
-    yield "\n## Repeat\n"
-    yield "`isogloss prepare recipe.toml` with the files of the digests above gives the same corpus."
 
 
 def summary(recipe: Recipe, run: Run) -> dict[str, Any]:

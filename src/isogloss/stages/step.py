@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from isogloss.core.engine import Engine, Local
 from isogloss.core.errors import DataError, MissingError, PlaceError
 from isogloss.core.readers import Broken, RawFile, expand, rows
 from isogloss.core.say import Say
+from isogloss.stages import barrier
+from isogloss.stages.barrier import Decision
 from isogloss.stages.examples import Example, pick
 from isogloss.stages.examples import kind as kind_of
 
@@ -57,6 +59,7 @@ class Outcome:
     set_aside: list[dict[str, Any]]
     seconds: float
     notes: tuple[str, ...] = ()
+    learned: list[dict[str, Any]] | None = None
     found: dict[str, Any] | None = None
     out: str | None = None
     examples: tuple[Example, ...] = field(default=(), repr=False)
@@ -76,7 +79,8 @@ class _Job:
     knobs: dict[str, Any]
     shard: Path
     out: Path
-    decision: Path | None = None
+    number: int = 0
+    decision: Decision | None = None
 
     def call(self, function: str, *args: Any) -> Any:
         return parts.load("steps", self.step).call(function, *args, knobs=self.knobs, langs=(), seed=SEED)
@@ -130,16 +134,22 @@ def step(
         work = Path(folder)
         shards, rejected, notes = _read(raws, fields, work, say)
         notes += _unique_ids(shards)
-        jobs = [_Job(name, bound, shard, work / f"{shard.stem}.done") for shard in shards]
+        jobs = [_Job(name, bound, shard, work / f"{shard.stem}.done", i) for i, shard in enumerate(shards)]
         decision = _decide(part, jobs, work, engine, say) if part.has("summarise") else None
-        jobs = [_Job(name, bound, job.shard, job.out, decision) for job in jobs]
+        jobs = [replace(job, decision=decision) for job in jobs]
+        learned = None
+        if decision is not None and part.has("learned"):
+            learned = jobs[0].call("learned", pl.concat(list(decision.whole()))).to_dicts()
         tally = _Tally()
         for made in say.track(engine.map(_apply, jobs), name, len(jobs), "shards"):
             tally.add(made)
         levels = _levels(part, decision)
+        if part.has("remarks"):
+            seen = tuple(sorted({lang for lang, _ in tally.rows if lang != "und"}))
+            notes += tuple(part.call("remarks", seen, knobs=bound))
         outcome = _outcome(name, file, bound, tally, rejected, levels, part.constant("AFTER_SPLIT", False), notes)
-        outcome = Outcome(
-            **{**vars(outcome), "seconds": round(time.monotonic() - start, 2), "out": str(out) if out else None}
+        outcome = replace(
+            outcome, seconds=round(time.monotonic() - start, 2), out=str(out) if out else None, learned=learned
         )
         if out is not None:
             _write(out, name, jobs, rejected, fields, outcome)
@@ -237,17 +247,12 @@ def _unique_ids(shards: list[Path]) -> tuple[str, ...]:
     return (f"{counts[0] - counts[1]:,} ids repeat, so rows are told apart by file and line",)
 
 
-def _decide(part: parts.Part, jobs: Sequence[_Job], work: Path, engine: Engine, say: Say) -> Path:
+def _decide(part: parts.Part, jobs: Sequence[_Job], work: Path, engine: Engine, say: Say) -> Decision:
     summaries = list(say.track(engine.map(_summarise, jobs), f"{part.name}: summaries", len(jobs), "shards"))
-    whole = pl.concat([files.read_parquet(path) for path in summaries])
-    if "bucket" in whole.columns and whole.height:
-        pieces = whole.partition_by("bucket", maintain_order=True)
-        decision = pl.concat([jobs[0].call("decide", piece) for piece in pieces])
-    else:
-        decision = jobs[0].call("decide", whole)
-    path = work / "decision.parquet"
-    files.write_parquet(path, decision)
-    return path
+    by_shard = bool(part.constant("BY_SHARD", False))
+    return barrier.decide(
+        lambda frame: jobs[0].call("decide", frame), summaries, work / "decision", name=part.name, by_shard=by_shard
+    )
 
 
 def _summarise(job: _Job) -> Path:
@@ -259,7 +264,7 @@ def _summarise(job: _Job) -> Path:
 def _apply(job: _Job) -> _Tally:
     """One shard through the step: kept and dropped rows go to disk, counts come back."""
     before = files.read_parquet(job.shard)
-    more = [files.read_parquet(job.decision)] if job.decision else []
+    more = [job.decision.of(job.number)] if job.decision else []
     late = parts.load("steps", job.step).constant("AFTER_SPLIT", False)
     taken = before.with_columns(pl.col("split").fill_null("train")) if late else before
     after = job.call("apply", taken, *more)
@@ -275,7 +280,7 @@ def _apply(job: _Job) -> _Tally:
                 tally.found[split, kind_of(reason)] += 1
     if "_id" in after.columns:
         after = after.with_columns(pl.col("_id").alias("id")).drop("_id")
-    gone = after.with_columns(drop.alias("reason")).filter(pl.col("reason").is_not_null())
+    gone = after.with_columns(before["text"], drop.alias("reason")).filter(pl.col("reason").is_not_null())
     rest = [name for name in after.columns if name not in DROPPED]
     gone = gone.with_columns(pl.lit(job.step).alias("step"), pl.struct(rest).struct.json_encode().alias("row"))
     files.write_parquet(job.out.with_suffix(".kept"), after.filter(drop.is_null()))
@@ -322,10 +327,10 @@ def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series) -> _Tally
 # -- what comes out ---------------------------------------------------------------------------------------------
 
 
-def _levels(part: parts.Part, decision: Path | None) -> list[dict[str, Any]] | None:
+def _levels(part: parts.Part, decision: Decision | None) -> list[dict[str, Any]] | None:
     """Rows by the level at which they match, for a step whose decision has levels (`LEVELS`), strongest first."""
     names = part.constant("LEVELS")
-    if decision is None or not names or "level" not in (frame := files.read_parquet(decision)).columns:
+    if decision is None or not names or "level" not in (frame := pl.concat(list(decision.whole()))).columns:
         return None
     n = dict(frame.group_by("level").agg(pl.col("id").n_unique()).iter_rows())
     total = 0

@@ -82,6 +82,19 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
     )
 
 
+def start_folder(recipe: Recipe, run: Run) -> Path:
+    """Where a model made from scratch begins: what is kept there from another recipe or corpus is removed."""
+    folder = run.path("start")
+    asked = {**recipe.sections("model", "seed"), "langs": recipe.train.langs, "corpus": run.key("prepare")}
+    asked["shots"] = recipe.train.shots.model_dump() if recipe.train.shots else None
+    key, note = files.digest_of(asked), folder / "reads.json"
+    if folder.exists() and (not note.is_file() or files.read_json(note) != key):
+        files.remove(folder)
+    if not note.is_file():
+        files.write_json(note, key)
+    return folder
+
+
 def follow(recipe: Recipe, run: Run) -> None:
     """What every process but the first does: nothing until the first one trains, and then its part of that."""
     if recipe.loops:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import polars as pl
 
+BY_SHARD = True
+BUCKETS = 16
+
 
 def summarise(batch: pl.DataFrame) -> pl.DataFrame:
-    """`id, origin, lang` of every row."""
-    return batch.select("id", "origin", "lang")
+    """`id, origin, lang, bucket` of every row; equal ids share a bucket."""
+    return batch.select("id", "origin", "lang", (pl.col("id").hash(0) % BUCKETS).cast(pl.Int64).alias("bucket"))
 
 
 def decide(summaries: pl.DataFrame) -> pl.DataFrame:
-    """`origin` of every later row with a known id, where the `first` one stands, and whether that has its language."""
+    """`shard, origin` of every later row with a known id, where the `first` one stands, and whether that has its language."""
     first = summaries.with_columns(first=pl.col("origin").first().over("id"), of=pl.col("lang").first().over("id"))
     later = first.filter(pl.col("origin") != pl.col("first"))
-    return later.select("origin", "first", same=pl.col("lang").eq_missing(pl.col("of")))
+    return later.select("shard", "origin", "first", same=pl.col("lang").eq_missing(pl.col("of")))
 
 
 def apply(batch: pl.DataFrame, decision: pl.DataFrame) -> pl.DataFrame:

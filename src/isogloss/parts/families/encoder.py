@@ -140,6 +140,16 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
     return TextModel(net, tokenizer, start.labels, _positions(config, tokenizer), facts, pooling)
 
 
+def tokenizer(start: Start, *, name: str = "", revision: str | None = None, scratch: Scratch | None = None) -> Path:
+    """The folder of the tokenizer that the model will read with: that of its weights, or one trained on the rows."""
+    from isogloss.nn import hub
+
+    if scratch is not None:
+        _scratch_tokenizer(start, scratch)
+        return start.folder / "tokenizer"
+    return hub.find(name, revision, start.locate(name)).folder
+
+
 def source(
     start: Start, *, name: str = "", revision: str | None = None, scratch: Scratch | None = None
 ) -> dict[str, Any] | None:
@@ -175,15 +185,20 @@ def untuned(start: Start, *, name: str = "", revision: str | None = None, scratc
 def _scratch(start: Start, scratch: Scratch) -> tuple[Any, Any]:
     from isogloss.nn import scratch as made
 
-    folder = start.folder / "tokenizer"
-    tokenizer = (
-        _tokenizer(folder)
-        if (folder / "tokenizer.json").is_file()
-        else made.train_tokenizer(start.rows()["text"].to_list(), scratch.vocab, folder)
-    )
+    tokenizer = _scratch_tokenizer(start, scratch)
     return tokenizer, made.config(
         tokenizer, layers=scratch.layers, width=scratch.width, heads=scratch.heads, max_length=1024
     )
+
+
+def _scratch_tokenizer(start: Start, scratch: Scratch) -> Any:
+    """The tokenizer of a model from scratch, trained once and kept."""
+    from isogloss.nn import scratch as made
+
+    folder = start.folder / "tokenizer"
+    if (folder / "tokenizer.json").is_file():
+        return _tokenizer(folder)
+    return made.train_tokenizer(start.rows()["text"].to_list(), scratch.vocab, folder)
 
 
 def _config(folder: Path) -> Any:
@@ -272,14 +287,14 @@ def _trimmed(Auto: Any, config: Any, folder: Path, kept: np.ndarray) -> tuple[nn
     import torch
     from safetensors import safe_open
 
-    from isogloss.nn.disk import weight_files
+    from isogloss.nn import rows
     from isogloss.nn.trimming import Table, TrimmedEmbedding
 
     with torch.device("meta"):
         skeleton = Auto.from_config(config)
     whole = skeleton.get_input_embeddings()
     name = next((name for name, p in skeleton.named_parameters() if p is whole.weight), "")
-    files = weight_files(folder)
+    files = rows.weights(folder)
     table = Table.find(files, name, config.vocab_size)
     pad = whole.padding_idx
     if table is None or (pad is not None and pad >= len(kept)):

@@ -65,7 +65,6 @@ def load(
     from isogloss.nn.static import Table, features, lengths
 
     torch.manual_seed(start.seed)
-    folder = start.folder / "tokenizer"
     facts = {"start": "static", "vocab": vocab, "width": width, "layers": layers, "romanise": romanise}
     if start.skeleton:  # a count of the table alone: what n-grams there are only the tokenizer can tell
         tokenizer = None
@@ -73,15 +72,27 @@ def load(
             net: Any = Table(width, [[] for _ in range(vocab)], torch.ones(vocab), 2 * vocab)
         net.config = None
         return TextModel(net, tokenizer, start.labels, 512, facts, "mean")
-    tokenizer = (
-        scratch.read_tokenizer(folder)
-        if (folder / "tokenizer.json").is_file()
-        else scratch.train_unigram(start.rows(), vocab, folder)
-    )
+    tokenizer = _tokenizer(start, vocab)
     grams, n_grams = features(tokenizer, romanise)
     net = Table(width, grams, lengths(tokenizer, start.rows()), n_grams)
     net.config = scratch.config(tokenizer, layers=layers, width=width, heads=heads, inner=inner, max_length=512)
     return TextModel(net, tokenizer, start.labels, 512, facts, "mean")
+
+
+def tokenizer(start: Start, *, vocab: Size = 48_000) -> Path:
+    """The folder of the tokenizer that the model will read with, trained on the rows."""
+    _tokenizer(start, vocab)
+    return start.folder / "tokenizer"
+
+
+def _tokenizer(start: Start, vocab: int) -> Any:
+    """The tokenizer, trained once and kept."""
+    from isogloss.nn import scratch
+
+    folder = start.folder / "tokenizer"
+    if (folder / "tokenizer.json").is_file():
+        return scratch.read_tokenizer(folder)
+    return scratch.train_unigram(start.rows(), vocab, folder)
 
 
 def embeddings(model: TextModel) -> list[nn.Module]:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from isogloss.core import near as _near
+from isogloss.core.scripts import unicode_scripts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,23 +73,6 @@ CLOSE = (
     "urd hin",
 )
 
-# ISO 15924 codes that are not one Unicode script property value.
-_SCRIPTS = {
-    "Hans": ("Hani",),
-    "Hant": ("Hani",),
-    "Hanb": ("Hani", "Bopo"),
-    "Jpan": ("Hani", "Hira", "Kana"),
-    "Hrkt": ("Hira", "Kana"),
-    "Kore": ("Hang", "Hani"),
-    "Aran": ("Arab",),
-    "Latf": ("Latn",),
-    "Latg": ("Latn",),
-    "Cyrs": ("Cyrl",),
-    "Geok": ("Geor",),
-    "Syre": ("Syrc",),
-    "Syrj": ("Syrc",),
-    "Syrn": ("Syrc",),
-}
 _OTHER_HAN = {"Hans": "Hant", "Hant": "Hans"}
 
 N_FEATURES = 1 << 15
@@ -112,7 +96,7 @@ def _letters_of(script: str) -> Any:
     if script in ("Zinh", "Zyyy", "Zzzz"):
         return None
     try:
-        names = "".join(rf"\p{{Script={name}}}" for name in _SCRIPTS.get(script, (script,)))
+        names = "".join(rf"\p{{Script={name}}}" for name in unicode_scripts(script))
         return regex.compile(rf"(?=\p{{L}})[{names}]")
     except regex.error:
         return None

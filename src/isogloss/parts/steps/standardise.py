@@ -12,9 +12,13 @@ What it does, in this order, again and again until nothing changes (so twice is 
 4. directional marks (LRM, RLM, ALM) stay in lines with right-to-left letters; embeddings, overrides and isolates stay
    when they are paired within their line;
 5. Unicode normalisation to `form`;
-6. each run of spaces (no-break, thin, ideographic, tab ...) becomes one space, but the Ogham space mark, which is
-   visible, and the narrow no-break space before a Mongolian suffix stay; lines and text are trimmed; of empty lines
-   at most one stays.
+6. with `quotes = "ascii"` typographic quotation marks become " and '; marks that are letters or signs of a script
+   (ʻokina, geresh, gershayim, primes, corner brackets) stay;
+7. with `digits = "ascii"` decimal digits of every script become 0 to 9, with `"native"` 0 to 9 become the digits of the
+   row's language, but not in words with Latin letters (A4, addresses);
+8. each run of spaces (no-break, thin, ideographic, tab ...) becomes one space. What stays: the Ogham space mark, which
+   is visible; the narrow no-break space before a Mongolian suffix; one no-break or thin space that groups digits,
+   which says that they are one number. Lines and text are trimmed; of empty lines at most one stays.
 
 A row in which nothing visible is left is dropped as "empty after standardise".
 """
@@ -29,10 +33,23 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import polars as pl
 
-VERSION = 1
+VERSION = 2
 REWRITES = True
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+Digits = Literal["keep", "ascii", "native"]
+Quotes = Literal["keep", "ascii"]
+
+# The digit zero of CLDR's numbering systems that languages of our table write with. Systems of characters that are no
+# decimal digits in Unicode (hanidec) are not here.
+_ZEROS = {
+    "adlm": 0x1E950, "arab": 0x660, "arabext": 0x6F0, "bali": 0x1B50, "beng": 0x9E6, "cakm": 0x11136, "deva": 0x966,
+    "gonm": 0x11D50, "gujr": 0xAE6, "guru": 0xA66, "java": 0xA9D0, "khmr": 0x17E0, "knda": 0xCE6, "lana": 0x1A80,
+    "laoo": 0xED0, "mlym": 0xD66, "mong": 0x1810, "mtei": 0xABF0, "mymr": 0x1040, "nkoo": 0x7C0, "olck": 0x1C50,
+    "orya": 0xB66, "sund": 0x1BB0, "tamldec": 0xBE6, "telu": 0xC66, "thai": 0xE50, "tibt": 0xF20, "vaii": 0xA620,
+    "wara": 0x118E0,
+}  # fmt: skip
+_QUOTES = str.maketrans({**dict.fromkeys("“”„‟«»", '"'), **dict.fromkeys("‘’‚‛‹›", "'")})
 
 # Scripts in which a joiner between two letters changes nothing. A script that is not here keeps its joiners.
 _PLAIN = "Latn Grek Cyrl Armn Geor Hebr Ethi Hani Hira Kana Bopo Hang Thai Laoo Cher Cans Copt Goth Ogam Runr Yiii Vaii"
@@ -68,8 +85,14 @@ def _patterns() -> dict[str, Any]:
         "marks": regex.compile(r"[\u200E\u200F\u061C]"),
         "bidi": regex.compile(rf"[{_EMBED}{_PDF}{_ISOLATE}{_PDI}]"),
         "space": regex.compile(
-            r"(?:(?!\u1680|(?<=\p{Script=Mong})\u202F(?=\p{Script=Mong}))[\p{Zs}\t])+",
+            r"(?:(?!\u1680|(?<=\p{Script=Mong})\u202F(?=\p{Script=Mong})"
+            r"|(?<=\p{Nd})[\u00A0\u2009\u202F](?=\p{Nd}{3}(?!\p{Nd})))[\p{Zs}\t])+",
         ),
+        "guillemets": regex.compile(r"«[\p{Zs}]+([^«»\n]*[^«»\n\p{Zs}])[\p{Zs}]+»"),
+        "first_guillemet": regex.compile(r"[«»]"),
+        "digits": regex.compile(r"(?![0-9])\p{Nd}"),
+        "word": regex.compile(r"\S*[0-9]\S*"),
+        "latin": regex.compile(r"[A-Za-z@/\\_]"),
         "lines": regex.compile(r"\n{3,}"),
         "visible": regex.compile(r"[^\p{C}\p{Z}\s\u200B\u115F\u1160\u3164\uFFA0\u2800\p{Variation_Selector}]"),
     }
@@ -120,7 +143,42 @@ def _pair(line: str) -> str:
     return "".join(c for i, c in enumerate(line) if c not in controls or i in keep)
 
 
-def _once(text: str, form: Form, newlines: bool) -> str:
+def _ascii_quotes(text: str) -> str:
+    """Typographic quotation marks as " and '; the spaces inside « guillemets » go with them."""
+    patterns = _patterns()
+    lines = text.split("\n")
+    for i, line in enumerate(lines):
+        first = patterns["first_guillemet"].search(line)
+        if first and first.group() == "«":  # »German« guillemets have no spaces inside
+            lines[i] = patterns["guillemets"].sub(r'"\1"', line)
+    return "\n".join(lines).translate(_QUOTES)
+
+
+def _ascii_digits(text: str) -> str:
+    found: str = _patterns()["digits"].sub(lambda digit: str(unicodedata.digit(digit.group())), text)
+    return found
+
+
+@cache
+def _native(lang: str) -> dict[int, int]:
+    """0 to 9 in the digits of a language; empty where it has none of its own."""
+    from isogloss.core.lang import facts
+
+    zero = _ZEROS.get(facts(lang).digits)
+    return {} if zero is None else {0x30 + i: zero + i for i in range(10)}
+
+
+def _native_digits(text: str, lang: str) -> str:
+    table, latin = _native(lang), _patterns()["latin"]
+    if not table:
+        return text
+    found: str = _patterns()["word"].sub(
+        lambda word: word.group() if latin.search(word.group()) else word.group().translate(table), text
+    )
+    return found
+
+
+def _once(text: str, form: Form, newlines: bool, digits: Digits, quotes: Quotes, lang: str | None) -> str:
     patterns = _patterns()
     text = patterns["breaks"].sub("\n", text)
     text = _repair(text)
@@ -137,36 +195,64 @@ def _once(text: str, form: Form, newlines: bool) -> str:
                     lines[i] = patterns["marks"].sub("", line)
             text = "\n".join(_pair(line) for line in lines)
         text = unicodedata.normalize(form, text)
+        if quotes == "ascii":
+            text = _ascii_quotes(text)
+        if digits == "ascii":
+            text = _ascii_digits(text)
+    if digits == "native" and lang:
+        text = _native_digits(text, lang)
     if not newlines:
         text = text.replace("\n", " ")
     text = "\n".join(patterns["space"].sub(" ", line).strip(" ") for line in text.split("\n"))
     return patterns["lines"].sub("\n\n", text).strip(" \n")
 
 
-def clean(text: str, form: Form = "NFC", newlines: bool = True) -> str:
+def clean(
+    text: str,
+    form: Form = "NFC",
+    newlines: bool = True,
+    digits: Digits = "keep",
+    quotes: Quotes = "keep",
+    lang: str | None = None,
+) -> str:
     """Standardise one text; see the module for the rules.
 
     >>> clean("  cafe\\u0301\\u00a0 \\x00dâ€™accord\\ufeff ")
     'café d’accord'
+    >>> clean("« ٢٥ »", digits="ascii", quotes="ascii"), clean("25 A4", digits="native", lang="hin_Deva")
+    ('"25"', '२५ A4')
     """
     for _ in range(_ROUNDS):
-        before, text = text, _once(text, form, newlines)
+        before, text = text, _once(text, form, newlines, digits, quotes, lang)
         if text == before:
             break
     return text
 
 
-def apply(batch: pl.DataFrame, *, form: Form = "NFC", newlines: bool = True) -> pl.DataFrame:
+def apply(
+    batch: pl.DataFrame,
+    *,
+    form: Form = "NFC",
+    newlines: bool = True,
+    digits: Digits = "keep",
+    quotes: Quotes = "keep",
+) -> pl.DataFrame:
     """Rewrite `text`, and drop the rows in which nothing visible is left.
 
     Knobs
         form: Unicode normalisation form; NFKC and NFKD also unify ligatures and full-width letters, name
         newlines: keep line breaks (true) or make them spaces (false)
+        digits: as they are (keep), 0 to 9 for digits of every script (ascii), or those of the language (native)
+        quotes: as they are (keep), or " and ' (ascii)
     """
     import polars as pl
 
     visible = _patterns()["visible"]
-    texts = [None if text is None else clean(text, form, newlines) for text in batch["text"].to_list()]
+    langs = batch["lang"].to_list() if digits == "native" else [None] * batch.height
+    texts = [
+        None if text is None else clean(text, form, newlines, digits, quotes, lang)
+        for text, lang in zip(batch["text"].to_list(), langs, strict=True)
+    ]
     olds = batch["drop"].to_list() if "drop" in batch.columns else [None] * batch.height
     drop = [
         old if old is not None else None if text and visible.search(text) else "empty after standardise"

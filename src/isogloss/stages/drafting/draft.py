@@ -150,7 +150,7 @@ def _data(source: Mapping[str, Any], plan: Plan, seen: Survey, checks: Checks) -
         ),
         "data.steps": Chosen(
             "What the text goes through, in order; every dropped row is kept in dropped/ with the reason.",
-            _steps(plan, checks),
+            _steps(plan, checks, seen),
         ),
     }
     if plan.columns:
@@ -169,13 +169,22 @@ def _data(source: Mapping[str, Any], plan: Plan, seen: Survey, checks: Checks) -
     return found
 
 
-def _steps(plan: Plan, checks: Checks) -> str:
+def _steps(plan: Plan, checks: Checks, seen: Survey) -> str:
     changed = f"{checks.changed.total() / max(1, checks.n.total()):.1%}"
     names = "names the language of rows that name none; " if plan.detect and not plan.source_lang else ""
     dedup, langid = f"{checks.total('dedup'):.1%}", f"{checks.total('langid'):.1%}"
+    pages = sum(row["text"].lstrip()[:1] == "<" and "</" in row["text"] for row in seen.sample)
+    many = pages > 0.1 * len(seen.sample)
+    why = (
+        f"takes the main content out of pages: {pages:,} of the rows looked at are HTML"
+        if many
+        else "for texts of pages"
+    )
     rows = [
+        ('"boilerplate",', f"{why}, without menus and repeated lines; needs isogloss[text]", many),
         ('"standardise",', f"encoding, Unicode form, white space: would change {changed} of the rows looked at", True),
         ('"langid",', f"{names}drops text that is not in its language: {langid}", plan.langid),
+        ('"values",', "dates, numbers, money in one form, by language; needs isogloss[text]", False),
         ('{use = "dedup", threshold = 0.8},', f"keeps one of near-duplicates, test and dev first: drops {dedup}", True),
         ('{use = "decontaminate", against = ["bench.jsonl"]},', "names the evaluation sets that count for you", False),
     ]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from isogloss.core import lang as lang_table
-from isogloss.core.corpus import COLUMNS, SPLIT_NAMES
+from isogloss.core.corpus import COLUMNS
+from isogloss.core.datasets import SPLIT_NAMES
 from isogloss.core.errors import DataError
 from isogloss.core.readers import Broken, RawFile, rows
 

@@ -28,6 +28,7 @@ from isogloss.core.recipe import Recipe
 from isogloss.core.report import wilson
 from isogloss.core.run import Run
 from isogloss.stages import compare, model, spent
+from isogloss.stages.examples import visible
 from isogloss.stages.pages import found as finding
 from isogloss.stages.pages import worldmap
 
@@ -52,7 +53,7 @@ OUTCOMES = {
     "no gate": ("No gate.", "The recipe asks nothing at promote, so this run cannot be promoted."),
 }
 TRAINING = ("n_train", "steps", "planned_steps", "best_step", "ended", "precision", "repeatable")
-STAGES = ("prepare", "train", "search", "evaluate", "compress")
+STAGES = ("prepare", "audit", "train", "search", "evaluate", "compress")
 MAX_MATRIX = 24
 """Labels, or languages, that a matrix is drawn for; above, the pairs that matter are listed."""
 MAX_LISTED = 24
@@ -61,6 +62,8 @@ MAX_GROUPS = 6
 MAX_ANSWERS = 8
 MAX_MISSES = 12
 MAX_CLUSTERS = 280
+MAX_SAMPLES = 8
+MAX_FILES = 200
 BINS = 5
 
 
@@ -874,17 +877,12 @@ def data(facts: Facts) -> dict[str, Any]:
         .filter(pl.col("n_dropped") > 0)
     )
     wide = {(tag, split): n for tag, split, n in counts.group_by("lang", "split").agg(pl.col("n").sum()).rows()}
-    licences = {(raw.source or raw.path): raw.license for raw in facts.recipe.data.raw}
     return {
         "steps": [{**row, "at": scale.at(row["n_out"]), "in_at": scale.at(row["n_in"])} for row in steps],
         "lost": [
             {
                 **row,
-                **(
-                    language(row["lang"])
-                    if _is_tag(row["lang"])
-                    else {"name": "language not known", "tag": row["lang"]}
-                ),
+                **_language(row["lang"]),
             }
             for row in lost.sort("n_dropped", descending=True).head(100).to_dicts()
         ],
@@ -899,16 +897,39 @@ def data(facts: Facts) -> dict[str, Any]:
             for tag in facts.langs
         ],
         "inputs": [
-            {
-                "name": name,
-                "digest": digest[:12],
-                "licence": next((v for k, v in licences.items() if v and name.startswith(k)), "not stated"),
-            }
-            for name, digest in stamp["reads"]["inputs"].items()
+            {"name": name, "digest": digest[:12]} for name, digest in list(stamp["reads"]["inputs"].items())[:MAX_FILES]
         ],
+        "n_inputs": len(stamp["reads"]["inputs"]),
+        "sources": _sources(facts),
+        "samples": list(_samples(facts)),
         "n_rows": stamp["facts"]["n_rows"],
         "n_dropped": stamp["facts"]["n_dropped"],
     }
+
+
+def tokenizer(facts: Facts) -> dict[str, Any] | None:
+    """What the tokenizer costs each language, as the audit before the first step found it; None without one."""
+    path = facts.run.path("audit.json")
+    if not path.is_file():
+        return None
+    found = files.read_json(path)
+    highest = max((row["premium"]["high"] or row["premium"]["value"] or 1.0 for row in found["langs"]), default=1.0)
+    scale = Scale(0.0, max(2.0, math.ceil(highest)))
+    rows = [
+        {
+            **language(row["lang"]),
+            **{name: row[name] for name in ("n", "verdict", "needs", "reasons")},
+            "bar": bar(row["premium"], scale),
+            **{name: row[name]["value"] for name in ("fertility", "tokens_per_char", "unknown", "lost", "kept_whole")},
+            "context": row["context_words"]["value"],
+            "typo": row["variants"]["typo"]["moved"]["value"],
+        }
+        for row in found["langs"]
+    ]
+    return {
+        "rows": rows, "needy": [row for row in rows if row["needs"]], "scale": scale, "own": found["tokenizer"],
+        "reference": language(found["reference"]), "why": found["why_no_premium"], "limits": found["limits"],
+    }  # fmt: skip
 
 
 def compute(facts: Facts) -> dict[str, Any] | None:
@@ -935,6 +956,43 @@ def compute(facts: Facts) -> dict[str, Any] | None:
             for gain in told.gains
         ],
     }
+
+
+def _language(tag: str) -> dict[str, Any]:
+    return language(tag) if _is_tag(tag) else {"name": "language not known", "tag": tag, "lang": "", "dir": "auto"}
+
+
+def _sources(facts: Facts) -> list[dict[str, Any]]:
+    """Where the rows come from, most first."""
+    names = ["source", "license", "collected", "original_or_translated"]
+    return (
+        facts.table("sources")
+        .with_columns(pl.col(names).fill_null("not stated"))
+        .group_by(names)
+        .agg(pl.col("n").sum(), pl.col("lang").n_unique().alias("n_langs"))
+        .sort("n", *names, descending=[True, *[False] * 4])
+        .head(MAX_FILES)
+        .to_dicts()
+    )
+
+
+def _samples(facts: Facts) -> Iterator[dict[str, Any]]:
+    """Some rows that each step changed or set aside, before and after, of as many languages as there is room for."""
+    samples = facts.table("samples")
+    for step in facts.table("ledger")["step"].unique(maintain_order=True):
+        rows = samples.filter(pl.col("step") == step)
+        if rows.is_empty():
+            continue
+        shown: dict[str, list[dict[str, Any]]] = {}
+        for (what,), some in rows.group_by("what", maintain_order=True):
+            turn = pl.int_range(pl.len()).over("lang")  # one of each language before a second one
+            chosen = some.with_columns(turn.alias("turn")).sort("turn", "lang").head(MAX_SAMPLES)
+            shown[str(what)] = [
+                {**_language(row["lang"]), "before": visible(row["before"]), "after": visible(row["after"])}
+                | {"reason": row["reason"]}
+                for row in chosen.iter_rows(named=True)
+            ]
+        yield {"step": step, "changed": shown.get("changed", []), "dropped": shown.get("dropped", [])}
 
 
 def made(facts: Facts) -> dict[str, Any]:
@@ -995,6 +1053,7 @@ def page(recipe: Recipe, run: Run) -> str:
         fairness=fairness(facts) if labelled else None,
         fit=fit(facts),
         curves=curves(facts),
+        tokenizer=tokenizer(facts),
         data=data(facts),
         compute=compute(facts),
         made=made(facts),

@@ -28,6 +28,12 @@ def lines(outcome: Outcome, width: int, *, examples: bool = True) -> list[str]:
     if outcome.changed:
         out += _wrap("changed: " + ", ".join(f"{name} in {n:,} rows" for name, n in outcome.changed.items()), width)
     out += ["", *_langs(outcome, width)]
+    if outcome.learned:
+        out += ["", "learned from the data"]
+        for row in outcome.learned[:MOST_LANGS]:
+            out += _wrap("  " + ", ".join(f"{name}: {_value(value)}" for name, value in row.items()), width)
+        if len(outcome.learned) > MOST_LANGS:
+            out.append(f"  and {len(outcome.learned) - MOST_LANGS} more, with --json")
     by_kind: dict[tuple[str, str], list[Example]] = {}
     for example in outcome.examples if examples else ():
         by_kind.setdefault((example.what, kind(example.reason)), []).append(example)
@@ -46,6 +52,10 @@ def lines(outcome: Outcome, width: int, *, examples: bool = True) -> list[str]:
     if outcome.out:
         out += ["", f"kept.parquet, dropped.parquet and counts.json are in {outcome.out}"]
     return out
+
+
+def _value(value: object) -> str:
+    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _wrap(text: str, width: int) -> list[str]:

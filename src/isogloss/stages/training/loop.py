@@ -33,6 +33,7 @@ from isogloss.nn.batches import POOL
 from isogloss.nn.checkpoints import Checkpoint, Checkpoints
 from isogloss.nn.trainee import Stepped
 from isogloss.nn.world import World
+from isogloss.stages.train import start_folder
 from isogloss.stages.training import setup
 from isogloss.stages.training.account import Log, Reserve, Seen
 from isogloss.stages.training.health import RETRIES
@@ -63,7 +64,7 @@ def learn(
     memory.keep_freed()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
-    store = _store(run, reads, world, again=again)
+    store = _store(recipe, run, reads, world, again=again)
     log = Log(run.path("steps.jsonl"), world.first)
     budget = Budget(recipe.budget.seconds, before=log.seconds)
     n_cards = torch.cuda.device_count() if world.device.type == "cuda" else 0
@@ -214,7 +215,7 @@ def _written(job: Job, ledger: Ledger) -> dict[str, Any]:
 # -- before the loop --------------------------------------------------------------------------------------------
 
 
-def _store(run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> Checkpoints:
+def _store(recipe: Recipe, run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> Checkpoints:
     """The run's checkpoints. Raises StaleError when they are of a training with another recipe or corpus."""
     folder, note = run.path("checkpoints"), run.path("checkpoints", "reads.json")
     plain = json.loads(json.dumps(reads, default=str))
@@ -228,6 +229,7 @@ def _store(run: Run, reads: Mapping[str, Any], world: World, *, again: bool) -> 
         if before != plain:
             raise run.stale("train", run.changes(before, plain))
         files.write_json(note, plain)
+        start_folder(recipe, run)
     world.wait()
     return Checkpoints(folder, files.digest_of(plain))
 

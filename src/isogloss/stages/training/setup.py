@@ -26,7 +26,7 @@ from isogloss.nn.batches import Feed, token_ids
 from isogloss.nn.model import Start, TextModel, n_parameters
 from isogloss.nn.trainee import Manner, Trainee
 from isogloss.nn.world import World
-from isogloss.stages.train import slim, train_rows
+from isogloss.stages.train import slim, start_folder, train_rows
 from isogloss.stages.training.account import Log, Seen
 from isogloss.stages.training.health import Health, Vitals, chance_loss
 from isogloss.stages.training.schedule import Plan
@@ -289,6 +289,11 @@ def sources(recipe: Recipe) -> dict[str, Any]:
     found = family("source", untrained(recipe, (), skeleton=True)) if family.part.has("source") else None
     of_methods = {m.name: read for m in recipe.methods if m.part.has("source") and (read := m("source"))}
     return ({"weights": found} if found else {}) | ({"parallel": of_methods} if of_methods else {})
+
+
+def beginning(recipe: Recipe, run: Run, rows: pl.DataFrame) -> Start:
+    """What a family needs to make, or find, the tokenizer of a run before training."""
+    return _start(recipe, start_folder(recipe, run), (), rows, skeleton=True)
 
 
 def untrained(recipe: Recipe, labels: Sequence[str], *, skeleton: bool) -> Start:

@@ -1,0 +1,273 @@
+"""The walk of shards through steps: what each step does to a shard, what it drops, and what it must know first.
+
+Between two barriers a shard goes through all steps without waiting for the others. Every shard that is written stays
+written, so a killed run goes on from there; memory is that of one shard for each core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from isogloss.core import files, parts
+from isogloss.core.engine import Engine
+from isogloss.core.errors import IsoglossError
+from isogloss.core.say import Say
+from isogloss.stages import barrier
+from isogloss.stages.barrier import Decision
+from isogloss.stages.examples import excerpt
+from isogloss.stages.preparing.tables import DROPPED, LEDGER, SAMPLES, beside, kind
+
+# Samples kept of one step, language and kind of reason, and the characters of each text.
+EACH, LONG = 3, 300
+
+
+@dataclass(frozen=True)
+class Op:
+    """One step with its knobs, as workers get it."""
+
+    part: str
+    knobs: dict[str, Any]
+    filled: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.part.removeprefix("isogloss.stages.")
+
+    @property
+    def loaded(self) -> parts.Part:
+        return parts.load("steps", self.part)
+
+    @property
+    def barrier(self) -> bool:
+        return self.loaded.has("summarise")
+
+    @property
+    def by_shard(self) -> bool:
+        return bool(self.loaded.constant("BY_SHARD", False))
+
+    def call(self, function: str, *args: Any) -> Any:
+        return self.loaded.call(function, *args, knobs=self.knobs, **self.filled)
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What came of a walk: files of shards, of rows set aside, of counts and of samples; tables of what was learned."""
+
+    shards: list[Path]
+    dropped: list[Path]
+    ledgers: list[Path]
+    samples: list[Path]
+    learned: dict[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class _Job:
+    ops: tuple[Op, ...]
+    shard: Path
+    out: Path
+    number: int = 0
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True)
+class _Done:
+    path: Path
+    n_rows: int = 0
+    n_bytes: int = 0
+
+    @property
+    def weight(self) -> tuple[int, int]:
+        return self.n_rows, self.n_bytes
+
+
+def walk(ops: Sequence[Op], shards: Sequence[Path], work: Path, engine: Engine, say: Say) -> Walked:
+    """Take the shards through the steps."""
+    found = Walked([*shards], [], [], [], {})
+    for i, segment in enumerate(segments(ops) if shards else [], start=1):
+        first, folder = segment[0], work / f"{i:02}-{segment[0].name}"
+        decision = _decide(first, found.shards, folder, engine, say) if first.barrier else None
+        if decision is not None and first.loaded.has("learned"):
+            found.learned[first.name] = first.call("learned", pl.concat(list(decision.whole())))
+        jobs = [
+            _Job(tuple(segment), shard, folder / shard.stem, number, decision)
+            for number, shard in enumerate(found.shards)
+        ]
+        what = ", ".join(op.name for op in segment)
+        done = say.track(engine.map(_apply, jobs), what, len(jobs), "shards", lambda made: made.weight)
+        found = Walked(
+            [made.path for made in done],
+            [*found.dropped, *(beside(job.out, "dropped") for job in jobs)],
+            [*found.ledgers, *(beside(job.out, "ledger") for job in jobs)],
+            [*found.samples, *(beside(job.out, "samples") for job in jobs)],
+            found.learned,
+        )
+    return found
+
+
+def segments(ops: Sequence[Op]) -> list[list[Op]]:
+    """Cut before every barrier."""
+    found: list[list[Op]] = []
+    for op in ops:
+        if op.barrier or not found:
+            found.append([op])
+        else:
+            found[-1].append(op)
+    return found
+
+
+# -- what must be known first -----------------------------------------------------------------------------------
+
+
+def _decide(op: Op, shards: Sequence[Path], folder: Path, engine: Engine, say: Say) -> Decision:
+    """Summarise every shard, then decide."""
+    decision = Decision(folder / "decision")
+    if decision.done:
+        return decision
+    jobs = [_Job((op,), shard, folder / f"{shard.stem}.summary") for shard in shards]
+    done = say.track(
+        engine.map(_summarise, jobs), f"{op.name}: summaries", len(jobs), "shards", lambda made: made.weight
+    )
+    paths = [made.path for made in done]
+    return barrier.decide(
+        lambda frame: op.call("decide", frame), paths, decision.folder, name=op.name, by_shard=op.by_shard
+    )
+
+
+def _summarise(job: _Job) -> _Done:
+    if job.out.is_file():
+        return _Done(job.out)
+    batch = files.read_parquet(job.shard)
+    files.write_parquet(job.out, job.ops[0].call("summarise", batch))
+    return _Done(job.out, *_weight(batch))
+
+
+def _weight(batch: pl.DataFrame) -> tuple[int, int]:
+    return batch.height, int(batch["text"].str.len_bytes().sum())
+
+
+# -- a shard ----------------------------------------------------------------------------------------------------
+
+
+def _apply(job: _Job) -> _Done:
+    """One shard through the steps of a segment; what was dropped and counted is written before the shard."""
+    path = job.out.with_suffix(".parquet")
+    if path.is_file():
+        return _Done(path)
+    batch = files.read_parquet(job.shard)
+    weight = _weight(batch)
+    dropped, ledger = [pl.DataFrame(schema=DROPPED)], [pl.DataFrame(schema=LEDGER)]
+    samples = [pl.DataFrame(schema=SAMPLES)]
+    for op in job.ops:
+        before = batch
+        more = [job.decision.of(job.number)] if op.barrier and job.decision else []
+        after = op.call("apply", before, *more)
+        _same_rows(op, before, after)
+        reason = after["drop"] if "drop" in after.columns else pl.Series("drop", [None] * after.height, dtype=pl.String)
+        after = after.drop("drop", strict=False)
+        marked = after.with_columns(
+            reason.cast(pl.String).alias("drop"),
+            before["text"].alias("_before"),
+            before["text"].ne_missing(after["text"]).alias("changed"),
+            pl.coalesce("lang", pl.lit("und")).alias("_lang"),
+            pl.coalesce("source", pl.lit("")).alias("_source"),
+        )
+        gone = marked.filter(pl.col("drop").is_not_null())
+        dropped.append(_dropped(op.name, gone, before.columns))
+        ledger.append(_counted(op.name, marked))
+        samples.append(_sampled(op, marked))
+        batch = after.filter(reason.is_null())
+    files.write_parquet(beside(job.out, "dropped"), pl.concat(dropped))
+    files.write_parquet(beside(job.out, "ledger"), pl.concat(ledger))
+    files.write_parquet(beside(job.out, "samples"), pl.concat(samples))
+    files.write_parquet(path, batch)
+    return _Done(path, *weight)
+
+
+def _same_rows(op: Op, before: pl.DataFrame, after: Any) -> None:
+    if not isinstance(after, pl.DataFrame) or not {*before.columns} <= {*after.columns}:
+        raise IsoglossError(f"the step '{op.name}' must return the batch it was given, with all its columns")
+    if not before["id"].equals(after["id"]):
+        raise IsoglossError(
+            f"the step '{op.name}' changed the rows of its batch; to remove a row, name the reason in the column 'drop'"
+        )
+
+
+def _dropped(step: str, gone: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows that go, with the text as it came to the step."""
+    rest = [c for c in columns if c not in DROPPED]
+    return gone.select(
+        pl.lit(step).alias("step"),
+        pl.col("drop").alias("reason"),
+        *[pl.col(c) for c in ("id", "lang", "source", "origin")],
+        pl.col("_before").alias("text"),
+        pl.struct(rest).struct.json_encode().alias("row"),
+    ).select(list(DROPPED))
+
+
+def _counted(step: str, marked: pl.DataFrame) -> pl.DataFrame:
+    return (
+        marked.group_by(pl.col("_lang").alias("lang"), pl.col("_source").alias("source"), maintain_order=True)
+        .agg(
+            pl.len().cast(pl.Int64).alias("n_in"),
+            (pl.col("changed") & pl.col("drop").is_null()).sum().cast(pl.Int64).alias("n_changed"),
+            pl.col("drop").is_not_null().sum().cast(pl.Int64).alias("n_dropped"),
+            pl.col("drop").is_null().sum().cast(pl.Int64).alias("n_out"),
+        )
+        .select(pl.lit(step).alias("step"), pl.all())
+    )
+
+
+# -- samples ----------------------------------------------------------------------------------------------------
+
+
+def _sampled(op: Op, marked: pl.DataFrame) -> pl.DataFrame:
+    """A few rows that the step changed or dropped, chosen by their ids, so that shards change nothing."""
+    touched = marked.filter(pl.col("changed") | pl.col("drop").is_not_null())
+    if touched.is_empty():
+        return pl.DataFrame(schema=SAMPLES)
+    chosen = choose(
+        touched.with_columns(
+            pl.when(pl.col("drop").is_null()).then(pl.lit("changed")).otherwise(pl.lit("dropped")).alias("what"),
+            kind(pl.col("drop").fill_null("")).alias("_kind"),
+        ),
+        ["what", "_lang", "_kind"],
+    )
+    private = bool(op.loaded.constant("PRIVATE", False))
+    rows = []
+    for what, lang, source, name, reason, old, new in chosen.select(
+        "what", "_lang", "_source", "id", "drop", "_before", "text"
+    ).iter_rows():
+        before, after = excerpt(old or "", new or "", LONG) if what == "changed" else ((old or "")[:LONG], "")
+        rows.append((op.name, what, lang, source, name, reason or "", "" if private else before, after))
+    return pl.DataFrame(rows, schema=SAMPLES, orient="row")
+
+
+def choose(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """The `EACH` rows of every kind whose ids have the smallest hashes."""
+    return (
+        rows.with_columns(pl.col("id").hash(0).alias("_hash"))
+        .sort("_hash")
+        .group_by(by, maintain_order=True)
+        .head(EACH)
+        .drop("_hash")
+    )
+
+
+def gather(samples: Sequence[Path]) -> pl.DataFrame:
+    """The samples of all shards, as many as of one."""
+    kept = pl.DataFrame(schema=SAMPLES)
+    for some in _batched(samples, 64):
+        kept = pl.concat([kept, *(files.read_parquet(path) for path in some)])
+        marked = kept.with_columns(kind(pl.col("reason")).alias("_kind"))
+        kept = choose(marked, ["step", "what", "lang", "_kind"]).select(list(SAMPLES))
+    return kept
+
+
+def _batched(paths: Sequence[Path], n: int) -> Iterator[Sequence[Path]]:
+    for start in range(0, len(paths), n):
+        yield paths[start : start + n]
