@@ -98,7 +98,7 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 # Columns that the corpus or the predictions have, so that a kept column cannot be called so.
 OWN_COLUMNS = frozenset(
-    """id text label lang variety split source license collected original_or_translated group origin drop changed weight n_bytes
+    """id text label task lang variety split source license collected original_or_translated group origin drop changed weight n_bytes
     system pred probs confidence rank script family genus resource""".split()  # noqa: SIM905
 )
 
@@ -107,7 +107,7 @@ class Source(Section):
     """One raw input: a file, a folder, or a pattern."""
 
     path: Annotated[str, Field(min_length=1)] = Field(
-        description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}; "
+        description="file, folder, glob pattern, or pattern with {lang}, {label}, {task}, {split}, {group}, {id}; "
         "a folder may be a Hugging Face dataset"
     )
     format: Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "html"] | None = Field(
@@ -121,6 +121,11 @@ class Source(Section):
     lang: Tag | None = Field(None, description="language of every row that names none")
     split: Literal["train", "dev", "test"] | None = Field(None, description="split of every row that names none")
     label: str | None = Field(None, description="label of every row that has none")
+    task: str | None = Field(
+        None,
+        description="task of every row that names none, for the task 'multitask'",
+        exclude_if=lambda value: value is None,
+    )
     source: str | None = Field(
         None, description="where the text comes from; default: the file's name, or its folder where a file is one row"
     )
@@ -168,7 +173,8 @@ class Data(Section):
     )
     columns: dict[
         Literal[
-            "id", "text", "label", "lang", "split", "group", "source", "license", "collected", "original_or_translated"
+            "id", "text", "label", "task", "lang", "split", "group", "source", "license", "collected",
+            "original_or_translated",
         ],
         str,
     ] = Field({}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}")
@@ -482,7 +488,7 @@ class Recipe(Section):
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Metrics to compute: those named, else the task's, and those that gates ask for."""
-        named = list(self.evaluate.metrics or self.the_task.part.constant("METRICS"))
+        named = list(self.evaluate.metrics or _own_metrics(self.the_task))
         for gate in self.gate:
             if gate.at == "promote":
                 asked = [*gate.every_lang, *gate.mean, *gate.worst, *gate.gap, *gate.beats.values()]
@@ -509,6 +515,13 @@ class Recipe(Section):
         """The metric a person looks at first."""
         first = self.the_task.part.constant("HEADLINE")
         return first if first in self.metric_names else self.metric_names[0]
+
+    @property
+    def headlines(self) -> tuple[str, ...]:
+        """The metrics that tables are made of: the headline; where rows are of several tasks, that of each task."""
+        task = self.the_task
+        own = [name for name in task("headlines") if name in self.metric_names] if task.part.has("headlines") else []
+        return tuple(own) or (self.headline,)
 
     def locate(self, path: str) -> Path:
         """A path of the recipe: relative to the recipe's folder, else to the working directory."""
@@ -556,6 +569,11 @@ class Bound:
     @property
     def module(self) -> Any:
         return self.part.module
+
+
+def _own_metrics(task: Bound) -> tuple[str, ...]:
+    """The metrics that a task names."""
+    return tuple(task("metrics") if task.part.has("metrics") else task.part.constant("METRICS"))
 
 
 # -- reading ----------------------------------------------------------------------------------------------------
@@ -812,13 +830,16 @@ def unfed(recipe: Recipe, metric: str) -> str | None:
     Raises RecipeError where there is no such metric.
     """
     try:
-        task = recipe.the_task.part
-    except RecipeError:
-        task = None  # said already, of the task
-    if task is None:
+        bound = recipe.the_task
+    except RecipeError:  # said already, of the task
         if metric not in parts.names("metrics"):
             parts.load("metrics", metric)
         return None
+    task, (name, sign, one) = bound.part, metric.partition("@")
+    tasks = bound.knobs.get("tasks", ())
+    if sign and one not in tasks:
+        words = f"the task '{task.name}' has none" if not tasks else f"there is no task '{one}'{nearest(one, tasks)}"
+        return f"'{metric}' is {name} on the rows of one of several tasks, and {words}"
     needed = lacking(task, metric)
     if not needed:
         return None
@@ -838,7 +859,8 @@ def lacking(task: parts.Part, metric: str) -> list[str]:
     asked = parts.load("metrics", metric)
     from isogloss.core import report
 
-    given = {column for name in own for column in report.reads(parts.load("metrics", name).module)}
+    given = {*task.constant("FIELDS")}
+    given |= {column for name in own for column in report.reads(parts.load("metrics", name).module)}
     return [column for column in report.reads(asked.module) if column not in given]
 
 
@@ -872,6 +894,14 @@ NEEDS = {
     "loss": "looks at the loss of each row, and the family '{family}' fits itself",
     "task": "shares rows out by their task, and the rows of the task '{task}' name none; use the task 'multitask'",
 }
+
+
+def _shared(recipe: Recipe) -> bool:
+    """Whether the task needs a trunk that several tasks share; one that cannot be read is said elsewhere."""
+    try:
+        return bool(recipe.the_task.part.constant("SHARED", False))
+    except RecipeError:
+        return False
 
 
 def _mix_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
@@ -919,6 +949,9 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
                     ["train", key],
                     f"the family '{family.name}' fits itself, and has no use for options of the training loop",
                 )
+        if _shared(recipe):
+            words = f"the task '{recipe.task.use}' shares a trunk among tasks, and the family '{family.name}' has none"
+            yield ["model"], f"{words}; train a family that the loop trains, or one run for each task"
         if not _labelled(recipe):
             yield ["model"], f"the family '{family.name}' learns labels, and the task '{recipe.task.use}' has none"
         return

@@ -86,6 +86,7 @@ def start_folder(recipe: Recipe, run: Run) -> Path:
     """Where a model made from scratch begins: what is kept there from another recipe or corpus is removed."""
     folder = run.path("start")
     asked = {**recipe.sections("model", "seed"), "langs": recipe.train.langs, "corpus": run.key("prepare")}
+    asked["seed"] = recipe.train_seed
     asked["shots"] = recipe.train.shots.model_dump() if recipe.train.shots else None
     key, note = files.digest_of(asked), folder / "reads.json"
     if folder.exists() and (not note.is_file() or files.read_json(note) != key):

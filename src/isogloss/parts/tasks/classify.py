@@ -92,24 +92,21 @@ def loss(
 
 
 def chance(
-    shares: np.ndarray,
+    labels: Sequence[str],
+    weights: np.ndarray,
     *,
     focal: Annotated[float, Field(ge=0, le=10)] = 0.0,
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
 ) -> float:
-    """The loss of who always guesses with the `shares (C,)` of the labels, in nats a row.
+    """The loss of who always guesses with the shares of the labels of rows, in nats a row.
 
     >>> import numpy as np
-    >>> round(chance(np.array([0.5, 0.5])), 3), round(chance(np.array([0.5, 0.5]), focal=2.0), 3)
+    >>> round(chance(["a", "b"], np.ones(2)), 3), round(chance(["a", "b"], np.ones(2), focal=2.0), 3)
     (0.693, 0.173)
     """
-    import torch
+    from isogloss.nn.losses import guessing
 
-    from isogloss.nn.losses import labelled
-
-    known = torch.as_tensor(shares[shares > 0])
-    each = labelled(known.log().expand(len(known), -1), torch.arange(len(known)), focal, smoothing)
-    return float((each * known).sum())
+    return guessing(labels, weights, focal, smoothing)
 
 
 def decode(logits: np.ndarray) -> np.ndarray:

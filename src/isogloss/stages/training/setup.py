@@ -26,6 +26,7 @@ from isogloss.nn.batches import Feed, token_ids
 from isogloss.nn.model import Start, TextModel, n_parameters
 from isogloss.nn.trainee import Manner, Trainee
 from isogloss.nn.world import World
+from isogloss.stages import floor
 from isogloss.stages.train import slim, start_folder, train_rows
 from isogloss.stages.training.account import Log, Seen
 from isogloss.stages.training.health import Health, Vitals, chance_loss
@@ -38,8 +39,6 @@ BOLD_RATE, MANY_EPOCHS, LARGE = 5e-5, 10, 50e6
 CONTENTS, PER_CONTENT, LEAST_CONTENTS = 24, 4, 8
 # Under the folder of runs: states of frozen blocks, which runs share.
 STATES = ".states"
-# What a mix may set a model's dev scores against.
-FLOOR = "ngram"
 
 
 @dataclass
@@ -164,25 +163,22 @@ def prepare(
 
 def _chance(task: Bound, rows: pl.DataFrame, weights: np.ndarray) -> float | None:
     """The loss of who always guesses with the shares of the labels: the cross-entropy, unless the task has another."""
-    if task.part.has("chance"):
-        shares = rows.select("label", w=pl.Series(weights)).drop_nulls().group_by("label").agg(pl.col("w").sum())["w"]
-        return float(task("chance", (shares / shares.sum()).to_numpy())) if len(shares) else None
-    return chance_loss(rows["label"].to_list(), weights)
+    if not task.part.has("chance"):
+        return chance_loss(rows["label"].to_list(), weights)
+    known = rows["label"].is_not_null().to_numpy()
+    return float(task("chance", rows["label"].drop_nulls().to_list(), weights[known])) if known.any() else None
 
 
 def _floor(watch: Supervisor, rows: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
     """What character n-grams of each language alone, on the rows that are trained on, score on the dev rows that choose;
     without labels, what n-grams of all do."""
-    part, dev = parts.load("families", FLOOR), watch.dev
+    dev = watch.dev
     if dev.is_empty():
         return {}
     if labels:
         known = rows.filter(pl.col("lang").is_in(dev["lang"].unique().implode()))
-        fitted = part.call("fit", known.with_columns(pl.lit(1.0).alias("weight")), labels, knobs=part.bind({}))
-        outputs = part.module.predict(fitted, dev)
-    else:
-        outputs = part.module.vectors(dev["text"].to_list(), part.module.rarity(rows["text"].to_list()))
-    return watch.scores(outputs)
+        return watch.scores(floor.answers(known, dev, labels, "lang"))
+    return watch.scores(floor.vectors(rows, dev))
 
 
 def _pulse(run: Run, model: TextModel, langs: Sequence[str], seed: int) -> tuple[list[np.ndarray], np.ndarray]:
