@@ -168,7 +168,9 @@ def _tried(
                 found = pooled and _own(logs[own], gold[own], pooled, strength, kind)
                 changed = _logs(_changed(logs[here], *_repeated(found, int(here.sum())))) if found else logs[here]
                 lost[word][here] = _loss(changed, gold[here])
-    return {word: float(np.mean([values[code == lang].mean() for lang in range(n_langs)])) for word, values in lost.items()}
+    return {
+        word: float(np.mean([values[code == lang].mean() for lang in range(n_langs)])) for word, values in lost.items()
+    }
 
 
 def _fold(unit: str, seed: int) -> int:
@@ -201,7 +203,9 @@ def _own(logs: Floats, gold: Ints, centre: Fit, strength: float, kind: Kind) -> 
         slope = [float((away * logs).sum()) * sharp] + (away.sum(axis=0).tolist() if kind == "bias" else [])
         return value, np.array(slope) + strength * (theta - start)
 
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=[(-4.0, 4.0)] + [(-20.0, 20.0)] * (len(start) - 1))
+    found = minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=[(-4.0, 4.0)] + [(-20.0, 20.0)] * (len(start) - 1)
+    )
     theta = found.x
     return Fit(float(theta[0]), np.array(theta[1:]) if kind == "bias" else centre.bias, len(gold))
 

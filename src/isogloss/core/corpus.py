@@ -20,6 +20,7 @@ from isogloss.core.errors import DamagedError, DataError
 from isogloss.core.files import sound
 from isogloss.core.lang import Resolved, resolve
 from isogloss.core.readers import LOOSE, Broken, Meter, RawFile, rows
+from isogloss.core.tasks import named
 
 if TYPE_CHECKING:
     import polars as pl

@@ -203,7 +203,7 @@ class Levels:
 
     def _by_lang(self, x: Floats) -> Floats:
         """Sums over the units of each language, `(L,)`."""
-        return np.bincount(self._code, weights=x, minlength=len(self.langs))
+        return np.bincount(self._code, weights=x, minlength=len(self.langs)).astype(np.float64)
 
     def _own(self, difference: Floats) -> Floats:
         """The variance of a unit's pseudo-value in one evaluation, by language, from the difference of two."""

@@ -173,7 +173,16 @@ class Data(Section):
     )
     columns: dict[
         Literal[
-            "id", "text", "label", "task", "lang", "split", "group", "source", "license", "collected",
+            "id",
+            "text",
+            "label",
+            "task",
+            "lang",
+            "split",
+            "group",
+            "source",
+            "license",
+            "collected",
             "original_or_translated",
         ],
         str,

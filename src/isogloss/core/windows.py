@@ -44,7 +44,7 @@ def amounts(rows: pl.DataFrame, of: Of = "rows") -> Floats:
 
 def sizes(code: Ints, each: Floats, n: int) -> Floats:
     """The sum of what rows count, by kind `(n,)`."""
-    return np.bincount(code, weights=each, minlength=n)
+    return np.bincount(code, weights=each, minlength=n).astype(np.float64)
 
 
 def short(rows: pl.DataFrame, seen: Mapping[str, Any]) -> int:
@@ -59,9 +59,7 @@ def of_lang(seen: Mapping[str, Any], what: str, names: Sequence[str], otherwise:
     return np.array([known.get(name, otherwise) for name in names], dtype=np.float64)
 
 
-def window(
-    rows: pl.DataFrame, code: Ints, shares: Floats, n: int, rng: np.random.Generator, of: Of = "rows"
-) -> Ints:
+def window(rows: pl.DataFrame, code: Ints, shares: Floats, n: int, rng: np.random.Generator, of: Of = "rows") -> Ints:
     """Positions of about `n` rows in random order, kind k (`code (N,)`) with its share of them, or of their tokens.
 
     Of rows there are exactly `n`, each kind within one of its share, in the mean over windows exactly it. Inside a kind

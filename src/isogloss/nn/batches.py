@@ -175,9 +175,7 @@ class Feed:
             self.losses = np.array(arrays["loss"])
 
 
-def _leaning(
-    window: np.ndarray, rows: pl.DataFrame, lean: Mapping[str, float], rng: np.random.Generator
-) -> np.ndarray:
+def _leaning(window: np.ndarray, rows: pl.DataFrame, lean: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
     """The window with more rows of some languages, those that were met least, at places by chance."""
     langs, met = rows["lang"].to_numpy(), rows["met"].to_numpy()
     more = []

@@ -37,7 +37,7 @@ def answers(
         some, at = rows.filter(pl.col("task") == task), np.flatnonzero((asked["task"] == task).to_numpy())
         if some.height and own:
             fitted = found.call("fit", some, [labels[i] for i in own], knobs=given)
-            out[np.ix_(at, own)] = found.module.predict(fitted, asked[at])
+            out[at[:, None], own] = found.module.predict(fitted, asked[at])
     return out
 
 

@@ -63,9 +63,7 @@ class Model:
     def answer(self, frame: pl.DataFrame) -> pl.DataFrame:
         """`frame` with `pred`, `confidence` and `probs`, one row for each row. Raises InputError without labels."""
         self.has_labels()
-        probs = (
-            self.probabilities(self.rewrite(frame)) if frame.height else np.zeros((0, len(self.labels)), np.float64)
-        )
+        probs = self.probabilities(self.rewrite(frame)) if frame.height else np.zeros((0, len(self.labels)), np.float64)
         if self.tasks:
             probs = masked(probs, frame["task"].to_list(), self.labels)
         return labelled(frame, probs, self.labels)

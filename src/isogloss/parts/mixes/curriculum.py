@@ -107,7 +107,11 @@ def _nearest_first(source: str, langs: Sequence[str]) -> list[str]:
     def far(lang: str) -> float:
         if lang == tag:
             return -1.0
-        known = [d.value for kind in ("genetic", "geographic", "qwals") if (d := typology.distance(tag, lang, kind)).value is not None]
+        known = [
+            d.value
+            for kind in ("genetic", "geographic", "qwals")
+            if (d := typology.distance(tag, lang, kind)).value is not None
+        ]
         return float(np.mean(known)) if known else np.inf
 
     return sorted(langs, key=lambda lang: (far(lang), lang))

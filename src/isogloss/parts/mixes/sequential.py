@@ -30,8 +30,8 @@ def stages(sizes: Mapping[str, int], *, steps: Count = 3, by: By = "rows") -> li
     from isogloss.core import lang
 
     def first(tag: str) -> tuple[float, int, str]:
-        resource = lang.facts(tag).resource if by == "resource" else None
-        return (-(resource if resource is not None else -1) if by == "resource" else 0, -sizes[tag], tag)
+        known = lang.facts(tag).resource if by == "resource" else ""
+        return (-int(known) if known.isdecimal() else 1, -sizes[tag], tag)  # unknown ones come last
 
     order = sorted(sizes, key=first)
     n = min(steps, len(order))
@@ -77,7 +77,10 @@ def order(
     here = next((k for k, (end, _) in enumerate(plan) if progress < end - 1e-9), len(plan) - 1)
     old = {name for _, langs in plan[:here] for name in langs}
     later = {name for _, langs in plan[here + 1 :] for name in langs}
-    kinds = [np.array([name in old for name in names]), np.array([name not in old and name not in later for name in names])]
+    kinds = [
+        np.array([name in old for name in names]),
+        np.array([name not in old and name not in later for name in names]),
+    ]
     shares = np.zeros(len(names))
     for kind, share in zip(kinds, (replay, 1 - replay), strict=True):
         if kind.any():

@@ -143,7 +143,12 @@ def chance(labels: Sequence[str], weights: np.ndarray, *, focal: Power = 0.0, sm
     of = np.array([task_of(label) for label in labels], dtype=object)
     names = sorted(set(of.tolist()))
     each = [
-        guessing([label for label, task in zip(labels, of, strict=True) if task == name], weights[of == name], focal, smoothing)
+        guessing(
+            [label for label, task in zip(labels, of, strict=True) if task == name],
+            weights[of == name],
+            focal,
+            smoothing,
+        )
         for name in names
     ]
     return float(np.average(each, weights=[weights[of == name].sum() for name in names]))

@@ -212,9 +212,7 @@ class Supervisor:
             value = worst if self.stop is not None and self.stop.on == "worst" else mean
             self.past.append({"step": step, "by_lang": by_lang, "value": value})
         ended = self.stop is not None and self.stop.on != "lang" and self.since >= self.stop.patience
-        return Judged(
-            by_lang, mean, worst, False, fallen, back, returned=returned, retained=retained, stop=ended
-        )
+        return Judged(by_lang, mean, worst, False, fallen, back, returned=returned, retained=retained, stop=ended)
 
     def _good(self, fallen: Sequence[Fall], on_disk: Sequence[int]) -> int | None:
         """The best of the checkpoints at which each fallen language was nearer to its level than to where it is now;
