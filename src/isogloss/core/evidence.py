@@ -102,10 +102,11 @@ def _trigamma_inverse(x: float) -> float:
     return y
 
 
-def shrunk(values: Floats, variances: Floats) -> Floats:
+def shrunk(values: Floats, variances: Floats, doubt: float = 0.0) -> Floats:
     """Noisy values `(L,)` with known sampling variances, shrunk to their common mean (DerSimonian & Laird 1986).
 
-    A variance of infinity gives the mean.
+    A variance of infinity gives the mean. Values count as different only as far as they scatter more than chance makes
+    them, and `doubt` standard deviations of what chance makes.
 
     >>> shrunk(np.array([0.0, 1.0, 9.0]), np.array([0.1, 0.1, np.inf])).round(2).tolist()
     [0.1, 0.9, 0.5]
@@ -115,7 +116,7 @@ def shrunk(values: Floats, variances: Floats) -> Floats:
         return values
     mean = float((weight * values).sum() / weight.sum())
     n = int((weight > 0).sum())
-    scatter = float((weight * (values - mean) ** 2).sum()) - (n - 1)
+    scatter = float((weight * (values - mean) ** 2).sum()) - (n - 1) - doubt * math.sqrt(2 * max(n - 1, 0))
     scale = weight.sum() - (weight**2).sum() / weight.sum()
     between = max(0.0, scatter / scale) if n > 1 and scale > 0 else 0.0
     weight = 1 / (np.maximum(variances, 1e-12) + between)
