@@ -115,9 +115,8 @@ def test_unimax_deals_evenly_up_to_its_cap(cap: float) -> None:
     epochs, total = epochs_of(frame, found), sum(map(len, found))
     ideal = windows.filled(total, cap * np.array(list(SIZES.values()), float))
     for lang, n in zip(SIZES, ideal, strict=True):
-        # the run ends inside a window, whose batches come in any order
-        assert epochs[lang] * SIZES[lang] <= cap * SIZES[lang] + 5, lang
-        assert abs(epochs[lang] * SIZES[lang] - n) <= 5 + 0.01 * total, lang
+        assert epochs[lang] * SIZES[lang] <= cap * SIZES[lang] + 1, lang
+        assert abs(epochs[lang] * SIZES[lang] - n) <= 1 + 0.01 * total, lang
 
 
 def test_unimax_goes_on_naturally_when_all_have_had_theirs() -> None:

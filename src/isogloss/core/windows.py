@@ -48,9 +48,20 @@ def sizes(code: Ints, each: Floats, n: int) -> Floats:
 
 
 def short(rows: pl.DataFrame, seen: Mapping[str, Any]) -> int:
-    """How many rows a short window has: a tenth of the corpus, whole batches, at least `BATCHES` of them."""
+    """How many rows a short window has: a tenth of the corpus, whole batches, at least `BATCHES` of them; no more than
+    the run has left, so that its last window is used up."""
     batch = max(1, round(seen.get("batch") or 1))
-    return batch * max(BATCHES, round(SHORT * rows.height / batch)) if batch > 1 else max(1, round(SHORT * rows.height))
+    n = batch * max(BATCHES, round(SHORT * rows.height / batch)) if batch > 1 else max(1, round(SHORT * rows.height))
+    return n if not seen.get("planned") else min(n, whole(seen["planned"] * (1 - seen.get("progress", 0.0)), batch))
+
+
+def whole(n_rows: float, batch: int) -> int:
+    """The nearest number of rows that are whole batches, at least one.
+
+    >>> whole(70.0, 32), whole(3.0, 32)
+    (64, 32)
+    """
+    return batch * max(1, round(n_rows / batch))
 
 
 def of_lang(seen: Mapping[str, Any], what: str, names: Sequence[str], otherwise: float = 0.0) -> Floats:

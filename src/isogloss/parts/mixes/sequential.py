@@ -91,6 +91,5 @@ def order(
     n = windows.short(rows, seen)
     if seen.get("planned"):
         batch = max(1, round(seen.get("batch") or 1))
-        left = (plan[here][0] - progress) * seen["planned"]
-        n = min(n, max(batch, batch * round(left / batch)))
+        n = min(n, windows.whole((plan[here][0] - progress) * seen["planned"], batch))
     return windows.window(rows, code, shares, n, rng)
