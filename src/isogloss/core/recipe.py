@@ -96,6 +96,9 @@ Model = Annotated[Use, BeforeValidator(_model)]
 Baseline = Literal["majority", "floor_lang", "floor_pooled", "source", "untuned"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
+# The metric that train.calibrate is about.
+CALIBRATION = "calibration_error"
+
 # Columns that the corpus or the predictions have, so that a kept column cannot be called so.
 OWN_COLUMNS = frozenset(
     """id text label task lang variety split source license collected original_or_translated group origin drop changed weight n_bytes
@@ -502,7 +505,15 @@ class Recipe(Section):
             if gate.at == "promote":
                 asked = [*gate.every_lang, *gate.mean, *gate.worst, *gate.gap, *gate.beats.values()]
                 named += [metric for metric in asked if metric != "n"]
-        return tuple(dict.fromkeys(named))
+        return tuple(dict.fromkeys([*named, *self.calibrations]))
+
+    @property
+    def calibrations(self) -> tuple[str, ...]:
+        """The metrics that say what `train.calibrate` did, one for each task; none where it is not asked for."""
+        if self.train.calibrate == "none":
+            return ()
+        tasks = self.the_task.knobs.get("tasks", ())
+        return tuple(f"{CALIBRATION}@{task}" for task in tasks) or (CALIBRATION,)
 
     @property
     def train_seed(self) -> int:

@@ -9,6 +9,7 @@ Every system answers the same rows, and its answers are on disk before anything 
     floor_pooled   character n-grams, one model for all, on the train rows of the model
     source         the recipe's model where it fits itself, else n-grams, trained on one language only (zero-shot)
     untuned        the recipe's model before training, where it answers then already
+    uncalibrated   the model without what `train.calibrate` fitted, where the recipe asks for that
 
 A task without labels has `floor_pooled` and `untuned`: vectors of character n-grams, weighted by the train rows of the
 model, and those of the model before training, find contents as the model's do.
@@ -42,6 +43,8 @@ from isogloss.stages.train import train_rows
 
 # Train rows of a language that are scored, to tell over- from underfitting; without labels, contents (where dev has none).
 TRAIN_SAMPLE = 200
+# Which systems answer first: those that take longest.
+ORDER = ("floor_pooled", "floor_lang", "source", "untuned", "model", "uncalibrated", "majority")
 FACTS = ("script", "family", "genus", "resource")
 
 
@@ -94,7 +97,8 @@ def systems(recipe: Recipe) -> list[str]:
     left_out = {own} if plain and everywhere else set()
     if not can_answer_untuned(recipe):
         left_out.add("untuned")
-    return ["model", *[name for name in recipe.baselines if name not in left_out]]
+    own_before = ["uncalibrated"] if recipe.train.calibrate != "none" else []
+    return ["model", *own_before, *[name for name in recipe.baselines if name not in left_out]]
 
 
 def can_answer_untuned(recipe: Recipe) -> bool:
@@ -141,10 +145,8 @@ def _predictions(recipe: Recipe, run: Run, engine: Engine, say: Say) -> list[str
     jobs = [
         _Job(name, run, recipe.model_dump_json(), recipe.folder, source, folder / f"{name}.parquet") for name in names
     ]
-    jobs.sort(
-        key=lambda job: ("floor_pooled", "floor_lang", "source", "untuned", "model", "majority").index(job.system)
-    )
-    here = [job for job in jobs if recipe.loops and job.system in ("model", "untuned")]
+    jobs.sort(key=lambda job: ORDER.index(job.system))
+    here = [job for job in jobs if recipe.loops and job.system in ("model", "uncalibrated", "untuned")]
     side_by_side = engine.map(_answer, [job for job in jobs if job not in here])
     for _ in say.track(chain(side_by_side, map(_answer, here)), "answering", len(jobs), "systems"):
         pass
@@ -166,9 +168,12 @@ def _answer(job: _Job) -> None:
     held = corpus.frame(splits=["dev", "test"])
     asked = pl.concat([held, _sample(train, recipe.seed) if labels else _contents(train, held, recipe.seed)])
     outputs: Any
-    if job.system == "model":
+    if job.system in ("model", "uncalibrated"):
         made = model.load(job.run.folder)
-        outputs = made.probabilities(asked) if labels else made.family.module.predict(made.loaded, asked)
+        if not labels:
+            outputs = made.family.module.predict(made.loaded, asked)
+        else:
+            outputs = made.probabilities(asked) if job.system == "model" else made.uncalibrated(asked)
     elif job.system == "untuned":
         untuned = _untuned(recipe, labels)
         outputs = recipe.family.module.predict(untuned, asked)
@@ -297,7 +302,10 @@ def _score(recipe: Recipe, run: Run, names: list[str]) -> list[Path]:
         a, b = (answers[name].filter(pl.col("split") == split) for name in ("model", other))
         return report.paired(a, b, modules[metric], labels, name=metric, **common)
 
-    asked = [(name, metric) for name in names[1:] for metric in dict.fromkeys((recipe.headline, *recipe.headlines))]
+    heads = tuple(dict.fromkeys((recipe.headline, *recipe.headlines)))
+    asked = [
+        (name, metric) for name in names[1:] for metric in (recipe.calibrations if name == "uncalibrated" else heads)
+    ]
     asked += [item for g in recipe.gate for item in g.beats.items() if item not in asked]
     pairs = {item: paired(*item) for item in asked if item[0] in names}
     out: dict[str, pl.DataFrame] = {

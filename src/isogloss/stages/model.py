@@ -13,6 +13,7 @@ import polars as pl
 from isogloss.core import files, parts
 from isogloss.core import lang as lang_table
 from isogloss.core.answers import labelled
+from isogloss.core.calibration import Calibration
 from isogloss.core.errors import DataError, InputError, MissingError, PlaceError
 from isogloss.core.recipe import Recipe
 from isogloss.core.shelf import Shelf
@@ -31,6 +32,7 @@ class Model:
     card: Mapping[str, Any]
     family: parts.Part
     loaded: Any
+    calibration: Calibration | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -52,8 +54,16 @@ class Model:
         return frame
 
     def probabilities(self, frame: pl.DataFrame) -> np.ndarray:
-        """Probabilities `(N, C)` of a frame with `id, lang, text` that is already rewritten."""
+        """Probabilities `(N, C)` of a frame with `id, lang, text` that is already rewritten, calibrated where the model is."""
+        return self.calibrated(self.uncalibrated(frame), frame["lang"].to_list())
+
+    def uncalibrated(self, frame: pl.DataFrame) -> np.ndarray:
+        """What the model itself gives, `(N, C)`."""
         return np.asarray(self.family.module.predict(self.loaded, frame), dtype=np.float64)
+
+    def calibrated(self, probs: np.ndarray, langs: Sequence[str | None]) -> np.ndarray:
+        """Probabilities `(N, C)` as the card says they are calibrated, by language."""
+        return probs if self.calibration is None else self.calibration.apply(probs, langs, self.labels)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -154,7 +164,11 @@ def load(path: str | Path) -> Model:
     folder = locate(path)
     value = read_card(folder)
     family = parts.load("families", value["family"])
-    return Model(folder, value, family, family.module.read(folder))
+    try:
+        calibration = Calibration.of(value["calibration"]) if "calibration" in value else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlaceError(f"the calibration in {folder / CARD} cannot be read: {error}") from None
+    return Model(folder, value, family, family.module.read(folder), calibration)
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from isogloss.core.say import Say
 from isogloss.core.weights import class_weights
 from isogloss.nn import launched, memory
 from isogloss.stages import model
+from isogloss.stages.calibrate import calibrate
 
 # Runs over the corpus that are drawn from the mix to weigh rows for a family that fits itself: shares are exact, rows
 # nearly even.
@@ -65,13 +66,15 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
             made, facts = loop.learn(recipe, run, say, rows, labels, reads, again=again)
         else:
             made, facts = _fit(recipe, run, say, rows, labels, again=again)
+        calibrates = labels and recipe.train.calibrate != "none"
+        calibrated = calibrate(recipe, run, labels, train_rows(recipe, run, "dev"), say) if calibrates else {}
     finally:
         run.spend("train", time.monotonic() - start)
     langs = run.require("prepare")["facts"]["langs"]
     trained = sorted(rows["lang"].unique().to_list())
     if recipe.train.shots is not None:
         facts["shots"] = {"draw": recipe.train.shots.draw, "asked": recipe.train.shots.rows, "rows": drawn}
-    value = model.card(recipe, labels, langs, trained_on=trained, n_train=rows.height, **facts)
+    value = model.card(recipe, labels, langs, trained_on=trained, n_train=rows.height, **facts, **calibrated)
     files.write_json(run.path("model", model.CARD), value)
     run.stamp("train", reads, [*made, run.path("model", model.CARD)], n_train=rows.height, trained_on=trained, **facts)
     seconds = time.monotonic() - start
