@@ -3,8 +3,9 @@
 A model's probabilities p become softmax(log p / T + b), with a temperature T, and for kind "bias" an offset b of each
 label (Guo et al. 2017). What is fitted to all languages alike is the pooled fit; a language's own minimises its
 log-loss plus k/2 of the squared distance from the pooled fit, as if k rows stood for it: five dev rows move little, a
-language without any has the pooled fit. k, down to no own fit at all and to no calibration at all, is the one that has
-the least log-loss on held-out dev rows, each language counting alike: cross-validation in folds of whole groups.
+language without any has the pooled fit. k, up to no own fit at all, is the one that has the least log-loss on held-out dev
+rows, each language counting alike: cross-validation in folds of whole groups. Where that is not shown to be less than
+without any calibration, by a standard error, there is none.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ FORMAT = 1
 FOLDS = 5
 # Rows that stand for the pooled fit, of which one is chosen; infinite: every language has the pooled fit.
 STRENGTHS = (4.0, 16.0, 64.0, math.inf)
+# A calibration must be better on held-out rows by so many standard errors, and there must be so many units to tell.
+SURE, FEW_UNITS = 1.0, 10
 # Of the pooled fit itself, toward no change.
 RIDGE = 1.0
 # A probability below this is taken for it, or its logarithm would decide everything.
@@ -130,9 +133,9 @@ def fit(
     none = Fit(0.0, np.zeros(len(labels)), len(gold))
     if not len(gold):
         return Block(tuple(labels), kind, none, {}, None, {})
-    tried = _tried(logs, gold, code, len(names), units, kind, seed)
-    best = min(tried, key=lambda strength: (tried[strength], -_number(strength)))
-    if best == "none":
+    tried, lost = _tried(logs, gold, code, len(names), units, kind, seed)
+    best = min((word for word in tried if word != "none"), key=lambda word: (tried[word], -_number(word)))
+    if not _shown(lost["none"] - lost[best], code, units):
         return Block(tuple(labels), kind, none, {}, None, tried)
     strength = _number(best)
     pooled = _pooled(logs, gold, kind)
@@ -144,13 +147,24 @@ def fit(
 
 
 def _number(strength: str) -> float:
-    return {"none": math.inf, "pooled": math.inf}.get(strength) or float(strength)
+    return math.inf if strength == "pooled" else float(strength)
+
+
+def _shown(gain: Floats, code: Ints, units: Sequence[str]) -> bool:
+    """Whether held-out rows show a gain, each language alike: its mean is above `SURE` standard errors over units."""
+    _, unit = np.unique(np.array(units, dtype=object).astype(str), return_inverse=True)
+    each = np.bincount(unit, weights=gain / np.bincount(code)[code])
+    if len(each) < FEW_UNITS:
+        return False
+    error = math.sqrt(len(each) / (len(each) - 1) * float(((each - each.mean()) ** 2).sum()))
+    return float(each.sum()) > SURE * error
 
 
 def _tried(
     logs: Floats, gold: Ints, code: Ints, n_langs: int, units: Sequence[str], kind: Kind, seed: int
-) -> dict[str, float]:
-    """Held-out log-loss by strength, each language alike; "pooled" is one fit for all, "none" is no calibration."""
+) -> tuple[dict[str, float], dict[str, Floats]]:
+    """Held-out log-loss by strength, each language alike, and of each row; "pooled" is one fit for all, "none" no
+    calibration."""
     fold = np.array([_fold(unit, seed) for unit in units])
     words = {strength: "pooled" if math.isinf(strength) else f"{strength:g}" for strength in STRENGTHS}
     lost = {word: np.zeros(len(gold)) for word in (*words.values(), "none")}
@@ -168,9 +182,8 @@ def _tried(
                 found = pooled and _own(logs[own], gold[own], pooled, strength, kind)
                 changed = _logs(_changed(logs[here], *_repeated(found, int(here.sum())))) if found else logs[here]
                 lost[word][here] = _loss(changed, gold[here])
-    return {
-        word: float(np.mean([values[code == lang].mean() for lang in range(n_langs)])) for word, values in lost.items()
-    }
+    means = {w: float(np.mean([values[code == i].mean() for i in range(n_langs)])) for w, values in lost.items()}
+    return means, lost
 
 
 def _fold(unit: str, seed: int) -> int:
