@@ -526,7 +526,7 @@ def test_noise_rolls_nothing_back() -> None:
 
     gold = (dev["label"] == "b").to_numpy().astype(int)
     right = rng.random(len(gold)) < 0.7
-    watch = loop.Supervisor(dev, langs, ["a", "b"], "accuracy", accuracy, labelled, None, Keep(drop_at_most=0.02), 1)
+    watch = loop.Supervisor(dev, langs, ["a", "b"], "accuracy", accuracy, labelled, None, Keep(drop_at_most=0.02))
     fallen = 0
     for step in range(1, 11):
         now = np.where(rng.random(len(gold)) < 0.05, ~right, right)

@@ -178,6 +178,7 @@ class Levels:
         self._values: list[Floats] = []  # (L,)
         self._pairs: list[Floats] = []  # (L,) variances from one evaluation to the next, halved
         self._tails: list[float] = []  # the kurtosis of these differences
+        self._marked: Floats = np.full(len(code), math.nan)  # (U,) pseudo-values when a language was marked
         self._now: Floats = np.zeros(0)  # (L,) the latest noise, and its degrees of freedom
         self._df: Floats = np.zeros(0)
 
@@ -238,11 +239,27 @@ class Levels:
         """The standard error `(L,)` of a difference of means over so many evaluations."""
         return np.sqrt(self._now * (1 / n_now + 1 / n_before) / np.maximum(self.n_units, 1))
 
+    def _drift(self, n: int, count: Floats, pseudo: Floats) -> Floats:
+        """How many times more than its noise a language's answers have changed since its level, at least once `(L,)`.
+
+        Answers that flip and stay flipped add up: the longer ago a level, the further scores wander without any truth in
+        it. What is usual among languages says so (their median), so that one that truly falls does not hide its own fall;
+        with fewer than `FEW_LANGS` languages each speaks for itself.
+        """
+        now = np.mean([pseudo, *self._recent[len(self._recent) - (n - 1) :]], axis=0) if n > 1 else pseudo
+        changed = 2 * self._own(self._refs[-n] - now)
+        noise = self._now * (1 / n + 1 / count)
+        told = (self.n_units >= FEW_UNITS) & (noise > 0)
+        ratio = np.divide(changed, noise, out=np.ones_like(changed), where=told)
+        if told.sum() >= FEW_LANGS:
+            ratio = np.full_like(ratio, float(np.median(ratio[told])))
+        return np.maximum(ratio, 1.0)
+
     def _fallen(self, n: int, pseudo: Floats, values: Floats, allowed: float) -> list[tuple[int, Fall]]:
         level, count = self._levels[-n], np.minimum(self._counts[-n], LONGEST)
         now = np.mean([values, *self._values[len(self._values) - (n - 1) :]], axis=0) if n > 1 else values
         drop = self.sign * (level - now)
-        error = self.error(n, count)
+        error = self.error(n, count) * np.sqrt(self._drift(n, count, pseudo))
         told = self._watched & (self.n_units >= FEW_UNITS)
         known = told & np.isfinite(drop)
         langs = max(1, int(told.sum()))
@@ -291,16 +308,22 @@ class Levels:
         noise = np.where(known, np.maximum(noise, 1e-8), math.inf)
         return shrunk(np.where(known, rise, 0.0), noise)
 
-    def difference(self, before: Floats, now: Floats, n_compared: int) -> tuple[Floats, Floats, Floats]:
-        """How much better each language is now than at an earlier evaluation, and the interval of that, corrected over
-        `n_compared` languages, `(L,)`; NaN where nothing can be said."""
-        gain = self.sign * (now - before)
-        if not len(self._now):
-            nothing = np.full(len(self.langs), math.nan)
-            return gain, nothing, nothing
-        half = _quantile(1 - ALPHA / 2 / max(1, n_compared), self._df) * self.error(1, 1.0)
-        half = np.where((self.n_units >= FEW_UNITS) & (half > 0), half, math.nan)
-        return gain, gain - half, gain + half
+    def mark(self, langs: Sequence[str]) -> None:
+        """Remember the newest evaluation of some languages, for `since`."""
+        for i in np.flatnonzero(np.isin(np.array(self.langs, dtype=object), list(langs))).tolist():
+            own = self._code == i
+            self._marked[own] = self._recent[-1][own]
+
+    def since(self, n_compared: int) -> Floats:
+        """The interval, to each side `(L,)`, of how much a language's score has changed since its mark, from the same
+        units then and now, corrected over `n_compared` languages; at least 3/n of the width. NaN where nothing can be
+        said: without a mark, or with fewer than `FEW_UNITS` units."""
+        n = np.maximum(self.n_units, 1)
+        changed = 2 * self._own(np.nan_to_num(self._recent[-1] - self._marked))
+        half = _quantile(1 - ALPHA / 2 / max(1, n_compared), np.maximum(n - 1.0, 1.0)) * np.sqrt(changed / n)
+        least = 3 / n * self.width if math.isfinite(self.width) else np.zeros(len(n))
+        marked = self._by_lang(np.isfinite(self._marked).astype(np.float64)) > 0
+        return np.where(marked & (self.n_units >= FEW_UNITS), np.maximum(half, least), math.nan)
 
     # -- the state ----------------------------------------------------------------------------------------------
 
@@ -311,7 +334,11 @@ class Levels:
 
     def arrays(self) -> dict[str, Floats]:
         """The pseudo-values that a resume needs, `(n, U)`."""
-        return {"levels": _stacked(self._refs, self._code), "recent": _stacked(self._recent, self._code)}
+        return {
+            "levels": _stacked(self._refs, self._code),
+            "recent": _stacked(self._recent, self._code),
+            "marked": self._marked,
+        }
 
     def restore(self, state: Mapping[str, Any], arrays: Mapping[str, Floats]) -> None:
         """Be as at a checkpoint."""
@@ -320,6 +347,7 @@ class Levels:
         self._tails = list(state["_tails"])
         self._now, self._df = _read(state["_now"]), _read(state["_df"])
         self._refs, self._recent = list(arrays["levels"]), list(arrays["recent"])
+        self._marked = np.array(arrays["marked"], np.float64)
 
 
 _PLAIN = ("_counts", "_levels", "_values", "_pairs")

@@ -71,7 +71,7 @@ class Supervisor:
     answers: Callable[[pl.DataFrame, np.ndarray, Sequence[str]], pl.DataFrame]
     stop: Stop | None
     keep: Keep | None
-    steps: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    steps: Mapping[int, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
     best_step: int | None = None
     best_value: float | None = None
     since: int = 0
@@ -279,7 +279,9 @@ class Supervisor:
         names = list(self.levels.langs)
         earlier = [lang for lang in names if lang in self.marks and lang in by_lang]
         then = np.array([self.marks.get(lang, np.nan) for lang in names])
-        gain, low, high = self.levels.difference(then, self._values(by_lang), len(earlier))
+        gain = self.sign * (self._values(by_lang) - then)
+        half = self.levels.since(len(earlier))
+        low, high = gain - half, gain + half
         allowed = self.keep.drop_at_most if self.keep is not None else RETAINED
         found = []
         for lang in earlier:
@@ -291,6 +293,7 @@ class Supervisor:
                  "high": ends[1], "n": int(self.levels.n_units[i]), "verdict": verdict}
             )  # fmt: skip
         self.marks |= {lang: by_lang[lang] for lang in self.steps[step] if lang in by_lang}
+        self.levels.mark(self.steps[step])
         return tuple(sorted(found, key=lambda row: (row["gain"], row["lang"])))
 
     # -- the state ----------------------------------------------------------------------------------------------
