@@ -23,8 +23,9 @@ from isogloss.core.recipe import Keep, Stop
 SLOWER, AFTER_FALL = 0.25, 0.5
 # With keep.then = "mix" a language that fell comes this much more often, up to so much.
 LEAN, MOST = 2.0, 4.0
-# A language has converged when it is shown no rise at this many evaluations in a row.
-IN_A_ROW = 2
+# A language has converged when its score rises by no more than this share of the metric's range (0 where it has none), at so
+# many evaluations in a row.
+FLAT, IN_A_ROW = 0.01, 2
 # After a step of languages: an earlier one is retained when it is shown to have lost less than this.
 RETAINED = 0.02
 # More languages than this are shown in groups.
@@ -254,17 +255,18 @@ class Supervisor:
 
     def _leaving(self, step: int) -> tuple[str, ...]:
         """Languages that have converged: their rise over the last `patience` evaluations, shrunk over the languages that
-        still come, is not above zero at `IN_A_ROW` evaluations in a row."""
+        still come, is not above `FLAT` at `IN_A_ROW` evaluations in a row."""
         if self.stop is None or self.stop.on != "lang" or len(self.past) <= self.stop.patience:
             return ()
         before, now = (self._values(self.past[at]["by_lang"]) for at in (-1 - self.stop.patience, -1))
         here = np.array([lang not in self.out for lang in self.levels.langs], bool)
         rises = self.levels.rises(before, now, here)
+        flat = FLAT * self.levels.width if np.isfinite(self.levels.width) else 0.0
         left = []
         for lang, rise, comes in zip(self.levels.langs, rises.tolist(), here.tolist(), strict=True):
             if not comes or np.isnan(rise):
                 continue
-            self.flat[lang] = self.flat.get(lang, 0) + 1 if rise <= 0 else 0
+            self.flat[lang] = self.flat.get(lang, 0) + 1 if rise <= flat else 0
             if self.flat[lang] >= IN_A_ROW:
                 self.out[lang] = step
                 left.append(lang)
