@@ -41,7 +41,7 @@ class Course:
         return self.watch.judge(self.step, self.probs(shares), None, range(0, self.step, 10))
 
 
-LANGS = {"eng_Latn": 200, "swh_Latn": 200, "tha_Thai": 200, "yor_Latn": 5}
+LANGS = {"eng_Latn": 1000, "swh_Latn": 1000, "tha_Thai": 1000, "yor_Latn": 5}
 
 
 def test_a_language_that_no_longer_rises_leaves_and_training_ends_when_all_have() -> None:
