@@ -213,6 +213,11 @@ class Data(Section):
         return value
 
 
+Tracker = Literal[
+    "aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"
+]  # fmt: skip
+
+
 class Stop(Section):
     """When training ends before its last step, or a language leaves it."""
 
@@ -339,6 +344,11 @@ class Train(Section):
     stop: Stop | None = Field(None, description="end early, e.g. {on = 'worst', patience = 3}")
     keep: Keep | None = Field(None, description="protect every language, e.g. {drop_at_most = 0.02}")
     retain: Annotated[int, Field(ge=1)] = Field(2, description="checkpoints kept beside the best one, the newest ones")
+    trackers: Annotated[list[Tracker], Once] = Field(
+        [],
+        description="experiment trackers that are told every evaluation by language, e.g. ['trackio']; each must be installed",
+        exclude_if=lambda value: not value,
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Train:
@@ -561,8 +571,9 @@ class Recipe(Section):
         return value
 
     def sections(self, *names: str) -> dict[str, Any]:
-        """The named top-level keys as plain JSON values, defaults included, for stamps."""
+        """The named top-level keys as plain JSON values, defaults included, for stamps; without who is only told of it."""
         whole = self.model_dump(mode="json")
+        whole["train"].pop("trackers", None)
         return {name: whole[name] for name in names}
 
     def to_toml(self) -> str:

@@ -40,6 +40,8 @@ from isogloss.stages.training.health import RETRIES
 from isogloss.stages.training.schedule import Measured, Plan, plan
 from isogloss.stages.training.setup import Job
 from isogloss.stages.training.supervise import SLOWER, Judged, Supervisor, columns
+from isogloss.stages.training.tracking import Trackers
+from isogloss.stages.training.tracking import check as check_trackers
 
 # Steps in a row whose gradient is not a number, after which training has diverged; fp16 scales itself down meanwhile.
 LOST = 20
@@ -61,6 +63,7 @@ def learn(
 
     Raises BudgetEnded when the seconds end before one checkpoint was evaluated, InputError when training diverges.
     """
+    check_trackers(recipe.train.trackers)
     memory.keep_freed()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
@@ -78,9 +81,9 @@ def learn(
     while True:
         with ledger.during("reading"):
             job = setup.prepare(recipe, run, world, say, rows, labels, log)
-        with contextlib.closing(job):
+        with contextlib.closing(job), contextlib.closing(Trackers(recipe, run.folder, say, first=world.first)) as told:
             try:
-                plan_, step, ended = _steps(job, store, budget, ledger, run, log, say)
+                plan_, step, ended = _steps(job, store, budget, ledger, run, log, told, say)
                 break
             except _Collapsed as fall:
                 _begin_again(run, store, world, fall, say)
@@ -99,7 +102,7 @@ class _Collapsed(Exception):
 
 
 def _steps(
-    job: Job, store: Checkpoints, budget: Budget, ledger: Ledger, run: Run, log: Log, say: Say
+    job: Job, store: Checkpoints, budget: Budget, ledger: Ledger, run: Run, log: Log, told: Trackers, say: Say
 ) -> tuple[Plan, int, str]:
     """Step after step; returns the plan, the last step, and why it ended before the plan did."""
     spec, trainee, watch, feed, seen = job.spec, job.trainee, job.watch, job.feed, job.seen
@@ -173,6 +176,7 @@ def _steps(
         seen.evaluated(judged)
         row = _row(judged, step, plan_, seen, watch, budget, watch.langs, ended)
         _log_evaluation(log, row, judged, seen, watch)
+        told.log(row, judged.by_lang, seen.by_lang)
         with ledger.during("saving"):
             _save(job, store, step, ended, budget, world)
         log.event("spent", step=step, **in_units(_written(job, ledger)))
