@@ -6,6 +6,8 @@ numbers and never the training.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,8 @@ class Trackers:
 
     def _try(self, name: str, work: Callable[[], Any]) -> Any:
         try:
-            return work()
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+                return work()
         except Exception as error:  # whatever a tracker, its server or its network does
             self._open = [each for each in self._open if each[0] != name]
             self._say.note(f"the tracker '{name}' failed and is left out: {type(error).__name__}: {error}"[:300])
