@@ -13,8 +13,8 @@ from isogloss.nn.batches import padded
 if TYPE_CHECKING:
     from isogloss.nn.model import TextModel
 
-# Tokens of one batch, padding included; no gradients are kept, so memory is not what bounds it.
-TOKENS = 4096
+# Tokens of one batch, padding included: enough for the products to be computed well.
+TOKENS = 2048
 
 
 def outputs(model: TextModel, ids: Sequence[Sequence[int] | np.ndarray]) -> np.ndarray:

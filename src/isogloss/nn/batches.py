@@ -203,7 +203,7 @@ def cut(
 
     >>> parts = cut(np.arange(5), np.array([9, 1, 8, 2, 3]), 2, None, np.random.default_rng(0))
     >>> sorted(sorted(part.tolist()) for part in parts)
-    [[0, 2], [1, 3], [4]]
+    [[0], [1, 3], [2, 4]]
     """
     if lengths is None:
         return np.array_split(window, -(-len(window) // n_rows))

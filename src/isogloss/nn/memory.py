@@ -84,12 +84,23 @@ def keep_freed() -> None:
 
     Fetching pages anew can take as long as the computation: a step of a small encoder in single precision on two cores
     of a virtual machine took 2.0 s without this and 1.1 s with it (docs/log.md). The peak stays what it is.
-    Without glibc: nothing.
+    What was freed before is given back. Without glibc: nothing.
     """
     import ctypes
 
     trim, mapped = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
+    give_back()
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(mapped, 0)
         libc.mallopt(trim, 2**31 - 1)
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system. Without glibc: nothing."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,7 +33,8 @@ class Start:
     `rows` gives the train rows (`text, lang`): a tokenizer may be trained on them; what is made from them is kept in
     `folder`, so that a resumed run begins with the same. `embeds`: a text is answered with a vector, not with a label.
     `loading` is what methods ask of `from_pretrained`. With `skeleton` the weights are not read: the parameters are
-    there to be counted, on the device "meta". `kept`: the ids that the corpus uses, where the vocabulary is trimmed.
+    there to be counted, on the device "meta". `kept`: the ids that the corpus uses, where the vocabulary is trimmed; `tokenizer`: the one of the
+    skeleton, which need not be read again.
     """
 
     labels: tuple[str, ...]
@@ -45,6 +47,7 @@ class Start:
     skeleton: bool = False
     embeds: bool = False
     kept: np.ndarray | None = None
+    tokenizer: Any = None
 
 
 class TextModel(nn.Module):
@@ -60,9 +63,21 @@ class TextModel(nn.Module):
         super().__init__()
         self.net, self.tokenizer, self.pooling = net, tokenizer, pooling
         self.labels, self.max_length, self.facts = tuple(labels), max_length, dict(facts)
+        # How the tokenizer is read, where it lies in a folder.
+        self.reread: Callable[[], Any] | None = None
         # While training: what frozen blocks give (nn/states.py), and which ids were met so far `(V,)`.
         self.below: Below | None = None
         self.noted: np.ndarray | None = None
+
+    def put_away(self) -> None:
+        """Let go of the tokenizer, where it can be read again: one of 250,000 pieces takes 0.3 GB, and training needs none."""
+        if self.reread is not None:
+            self.tokenizer = SimpleNamespace(pad_token_id=self.tokenizer.pad_token_id)
+
+    def bring_back(self) -> None:
+        """Have the tokenizer again."""
+        if self.reread is not None and isinstance(self.tokenizer, SimpleNamespace):
+            self.tokenizer = self.reread()
 
     def forward(self, **inputs: torch.Tensor) -> Any:
         """What `net` gives; with a pooling, unit vectors `(B, D)` float32 of the texts."""

@@ -280,6 +280,12 @@ class Trainee:
             for key, value in state.items()
         }
 
+    def forget(self) -> None:
+        """Let go of gradients and of what the optimizer remembers: there will be no further step."""
+        for optimizer in self.update.optimizers:
+            optimizer.state.clear()
+            optimizer.zero_grad(set_to_none=True)
+
     def scaler(self) -> dict[str, float]:
         """The state of the loss scaling, where there is one."""
         scaler = self.world.scaler

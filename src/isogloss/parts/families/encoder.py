@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,7 +120,7 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
         else:
             found = hub.find(name, revision, start.locate(name))
             folder, facts = found.folder, {"start": name, "revision": revision, "commit": found.commit}
-            config, tokenizer = _config(folder), _tokenizer(folder)
+            config, tokenizer = _config(folder), start.tokenizer or _tokenizer(folder)
         architecture(config)
         set_dropout(config, start.dropout)
         if not start.embeds:
@@ -137,7 +138,9 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
             said = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
             raise InputError(f"the model {name} cannot be read ({said}); is its folder whole?") from error
     pooling = (pooling_of(folder) if folder else "mean") if start.embeds else None
-    return TextModel(net, tokenizer, start.labels, _positions(config, tokenizer), facts, pooling)
+    made = TextModel(net, tokenizer, start.labels, _positions(config, tokenizer), facts, pooling)
+    made.reread = partial(_tokenizer, folder) if folder is not None else None
+    return made
 
 
 def tokenizer(start: Start, *, name: str = "", revision: str | None = None, scratch: Scratch | None = None) -> Path:

@@ -66,13 +66,12 @@ def load(
 
     torch.manual_seed(start.seed)
     facts = {"start": "static", "vocab": vocab, "width": width, "layers": layers, "romanise": romanise}
-    if start.skeleton:  # a count of the table alone: what n-grams there are only the tokenizer can tell
-        tokenizer = None
+    tokenizer = start.tokenizer or _tokenizer(start, vocab)
+    if start.skeleton:  # the n-grams are not counted: as many again as pieces are taken
         with torch.device("meta"):
             net: Any = Table(width, [[] for _ in range(vocab)], torch.ones(vocab), 2 * vocab)
         net.config = None
         return TextModel(net, tokenizer, start.labels, 512, facts, "mean")
-    tokenizer = _tokenizer(start, vocab)
     grams, n_grams = features(tokenizer, romanise)
     net = Table(width, grams, lengths(tokenizer, start.rows()), n_grams)
     net.config = scratch.config(tokenizer, layers=layers, width=width, heads=heads, inner=inner, max_length=512)

@@ -64,7 +64,6 @@ def learn(
     Raises BudgetEnded when the seconds end before one checkpoint was evaluated, InputError when training diverges.
     """
     check_trackers(recipe.train.trackers)
-    memory.keep_freed()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
     store = _store(recipe, run, reads, world, again=again)
@@ -81,6 +80,7 @@ def learn(
     while True:
         with ledger.during("reading"):
             job = setup.prepare(recipe, run, world, say, rows, labels, log)
+        memory.keep_freed()
         with contextlib.closing(job), contextlib.closing(Trackers(recipe, run.folder, say, first=world.first)) as told:
             try:
                 plan_, step, ended = _steps(job, store, budget, ledger, run, log, told, say)
@@ -567,6 +567,8 @@ def _finish(
 ) -> tuple[list[Path], dict[str, Any]]:
     """Take the best checkpoint and write it as the model."""
     trainee, best = job.trainee, job.watch.best_step
+    trainee.forget()
+    memory.give_back()
     if best != step:
         try:
             trainee.restore(store.read(best or 0, ("weights",)).tensors["weights"])
@@ -581,6 +583,7 @@ def _finish(
         "left": dict(job.watch.out), "slowed": job.watch.n_slowed, "lean": dict(job.watch.lean),
     }  # fmt: skip
     trainee.world.wait()
+    trainee.model.bring_back()
     made = recipe.family.module.write(trainee.model, run.path("model")) if trainee.world.first else []
     log.event("done", **facts)
     trainee.world.end()

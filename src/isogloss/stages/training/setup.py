@@ -106,7 +106,7 @@ def prepare(
     kept = _kept(recipe, run, skeleton, rows) if trims else None
     _say_size(skeleton, skeleton_rates, kept, spec, world, say)
 
-    model, rates = model_of(recipe, begin(skeleton=False, kept=kept))
+    model, rates = model_of(recipe, begin(skeleton=False, kept=kept, tokenizer=skeleton.tokenizer))
     if kept is not None and trimming.trimmed(model.net) is None:
         say.note("the table of the vocabulary cannot be told from other weights, so it is trained whole")
     # What training cuts, evaluation and serving cut too: the length is written with the tokenizer.
@@ -142,6 +142,8 @@ def prepare(
     a_batch = spec.batch if spec.batch_tokens is None else max(1.0, spec.batch_tokens / float(n_tokens.mean()))
     n_dev = dict(watch.dev.group_by("lang").len().sort("lang").rows())
     better = watch.metric.BETTER
+    pulse = _pulse(run, model, langs, recipe.train_seed)
+    model.put_away()
     return Job(
         trainee,
         encoded,
@@ -154,7 +156,7 @@ def prepare(
         spec,
         _tokens_per_word(rows, encoded),
         Health(langs, _chance(task, rows, weights) if labels else None),
-        _pulse(run, model, langs, recipe.train_seed),
+        pulse,
         model.below,
         mix,
         partial(_floor, watch, rows, labels) if "floor" in needs else None,
@@ -307,6 +309,7 @@ def _start(
     *,
     skeleton: bool,
     kept: np.ndarray | None = None,
+    tokenizer: Any = None,
 ) -> Start:
     loading: dict[str, Any] = {}
     for method in recipe.methods:
@@ -314,7 +317,7 @@ def _start(
     return Start(
         tuple(labels), folder, lambda: rows.select("text", "lang"), recipe.locate, recipe.train_seed,
         dropout=recipe.train.dropout, loading=loading, skeleton=skeleton,
-        embeds=not recipe.the_task.part.constant("LABELLED", True), kept=kept,
+        embeds=not recipe.the_task.part.constant("LABELLED", True), kept=kept, tokenizer=tokenizer,
     )  # fmt: skip
 
 
