@@ -1,6 +1,6 @@
 """Write sections of docs/results.md from finished runs: `python tools/make_results.py runs/sib200-ngram`.
 
-Each section is made of one run's scores, or of the table of a `few-shot`, and says the command that makes it; a recipe
+Each section is made of one run's scores, or of the tables of a `few-shot` or of `compare-sources`, and says the command that makes it; a recipe
 of another name than the run is given as RUN=COMMAND. Sections of other runs stay as they are.
 """
 
@@ -26,12 +26,18 @@ def cell(row: dict | None) -> str:
     return "–" if row is None or row["value"] is None else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
-def few_shot(folder: Path, command: str) -> Iterator[str]:
-    """The table that `isogloss few-shot` wrote."""
+def written(folder: Path, command: str) -> Iterator[str]:
+    """The tables that `isogloss few-shot` or `isogloss compare-sources` wrote."""
     yield f"\n## {folder.name}\n"
     yield f"`{command}`\n"
-    for line in (folder / "few-shot.md").read_text(encoding="utf-8").splitlines():
+    for line in _page(folder).read_text(encoding="utf-8").splitlines():
+        line = line.replace(f"{folder.parent}/", "runs/")
         yield "##" + line if line.startswith("#") else line
+
+
+def _page(folder: Path) -> Path:
+    found = folder / "few-shot.md"
+    return found if found.is_file() else folder / "sources.md"
 
 
 def section(folder: Path, command: str) -> Iterator[str]:
@@ -69,7 +75,7 @@ def main() -> None:
     sections = {part.partition("\n")[0]: "\n## " + part.rstrip("\n") for part in parts}
     for given in parser.parse_args().runs:
         folder, _, command = given.partition("=")
-        made = few_shot if (Path(folder) / "few-shot.md").is_file() else section
+        made = written if _page(Path(folder)).is_file() else section
         text = "\n".join(made(Path(folder), command))
         sections[text.removeprefix("\n## ").partition("\n")[0]] = text
     PAGE.write_text("\n".join([HEAD, *sections.values()]) + "\n", encoding="utf-8")

@@ -392,3 +392,87 @@ def test_a_hundred_thousand_rows_are_fast_enough_and_silent() -> None:
         warnings.simplefilter("error")
         score(rows, "accuracy", "macro_f1", resamples=200)
     assert time.perf_counter() - start < 60
+
+
+# --- several draws ------------------------------------------------------------------------------------------------
+
+
+def flipped(right: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """The same answers with a share of them turned around."""
+    return right ^ (np.random.default_rng(seed).random(right.shape) < share)
+
+
+def test_one_draw_is_the_plain_comparison() -> None:
+    a, b = (predictions(coin(3, 60, share, seed), seed=1) for share, seed in ((0.8, 2), (0.6, 3)))
+    plain = report.paired(a, b, ACCURACY, LABELS, name="accuracy", resamples=300)
+    found = report.paired_draws({"x": ([a], [b])}, ACCURACY, LABELS, name="accuracy", resamples=300)
+    assert found.drop("comparison", "sd", "n_draws").equals(plain)
+    assert found["n_draws"].to_list() == [1, 1, 1] and found["sd"].null_count() == 3
+
+
+def test_draws_are_averaged_and_turned_around_they_are_the_negative() -> None:
+    a = [predictions(coin(2, 80, 0.8, i), seed=1) for i in range(3)]
+    b = [predictions(coin(2, 80, 0.6, 10 + i), seed=1) for i in range(3)]
+    found = report.paired_draws({"x": (a, b), "y": (b, a)}, ACCURACY, LABELS, resamples=300)
+    there, back = (found.filter(pl.col("comparison") == name).sort("key") for name in "xy")
+    assert there["diff"].to_list() == pytest.approx([-value for value in back["diff"]])
+    assert there["low"].to_list() == pytest.approx([-value for value in back["high"]])
+    assert there["p_holm"].to_list() == pytest.approx(back["p_holm"].to_list())
+    for row in there.iter_rows(named=True):
+        each = [
+            report.paired(x, y, ACCURACY, LABELS, resamples=300).row(
+                by_predicate=pl.col("key") == row["key"], named=True
+            )
+            for x, y in zip(a, b, strict=True)
+        ]
+        assert row["diff"] == pytest.approx(np.mean([one["diff"] for one in each]))
+        assert row["sd"] == pytest.approx(np.std([one["diff"] for one in each], ddof=1))
+        assert row["low_corrected"] <= row["low"] <= row["diff"] <= row["high"] <= row["high_corrected"]
+
+
+def test_more_comparisons_make_each_harder_to_win() -> None:
+    a, b = ([predictions(coin(1, 90, share, s), seed=1) for s in range(2)] for share in (0.8, 0.65))
+    few = report.paired_draws({"x": (a, b)}, ACCURACY, LABELS, resamples=300)
+    many = report.paired_draws({str(i): (a, b) for i in range(9)}, ACCURACY, LABELS, resamples=300)
+    assert many["p_holm"][0] >= few["p_holm"][0]
+    assert many["high_corrected"][0] - many["low_corrected"][0] > few["high_corrected"][0] - few["low_corrected"][0]
+    assert (many["high"][0], many["p"][0]) == (few["high"][0], few["p"][0])
+
+
+def test_the_interval_over_draws_holds_the_truth() -> None:
+    """Rows and draws both move the difference: a draw turns some answers of one side around."""
+    rng, missed, trials = np.random.default_rng(5), 0, 300
+    for trial in range(trials):
+        easy = rng.random((1, 120))
+        shift = rng.normal(0, 0.04, 3)  # what a draw is worth, unknown to the test
+        a = [predictions(easy < 0.7 + shift[d], seed=1) for d in range(3)]
+        b = [predictions(flipped(easy < 0.6, 0.1, 100 * trial + d), seed=1) for d in range(3)]
+        truth = 0.7 - (0.6 * 0.9 + 0.4 * 0.1)
+        row = report.paired_draws({"x": (a, b)}, ACCURACY, LABELS, resamples=200, seed=trial).row(0, named=True)
+        missed += not row["low"] <= truth <= row["high"]
+    assert missed / trials < 0.07
+
+
+def test_draws_that_cannot_be_paired_are_refused() -> None:
+    a = predictions(coin(1, 20, 0.8, 1), seed=1)
+    with pytest.raises(DataError, match="2 and 1 draws"):
+        report.paired_draws({"x": ([a, a], [a])}, ACCURACY, LABELS)
+    other = a.with_columns(label=pl.lit("a"))
+    with pytest.raises(DataError, match="disagree about 'label'"):
+        report.paired_draws({"x": ([a], [other])}, ACCURACY, LABELS)
+
+
+def test_nine_rows_in_any_number_of_draws_decide_nothing() -> None:
+    a, b = ([predictions(np.full((1, 9), right), seed=1)] * 5 for right in (True, False))
+    assert report.paired_draws({"x": (a, b)}, ACCURACY, LABELS)["verdict"][0] == "cannot tell"
+
+
+def test_systems_are_resampled_together() -> None:
+    frames = [predictions(coin(1, 60, share, 4), seed=1) for share in (0.9, 0.9, 0.5)]
+    values, draws, n_units = report.scored_together(frames, ACCURACY, LABELS, resamples=400)
+    assert n_units == 60 and draws.shape == (3, 400)
+    assert values.tolist() == pytest.approx(
+        [frame.select((pl.col("label") == pl.col("pred")).mean()).item() for frame in frames]
+    )
+    assert np.allclose(draws[0], draws[1])
+    assert np.corrcoef(draws)[0, 2] > 0.1  # the same coins: what is hard for one is hard for the other

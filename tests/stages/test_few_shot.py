@@ -24,7 +24,7 @@ from isogloss.core import files, recipe
 from isogloss.core.corpus import Corpus
 from isogloss.core.errors import InputError, IsoglossError, RecipeError
 from isogloss.core.run import Run
-from isogloss.stages import few_shot, train
+from isogloss.stages import few_shot, many, train
 from isogloss.stages.training import setup
 from isogloss.stages.training.supervise import Supervisor
 from places import Place, Said, command
@@ -316,7 +316,7 @@ cells = st.tuples(st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5)).map(
 @settings(max_examples=100, deadline=None)
 @given(scores=st.lists(cells, min_size=1, max_size=6))
 def test_the_interval_holds_the_mean_and_is_no_narrower_than_that_of_the_rows(scores: list[dict[str, float]]) -> None:
-    found = few_shot.over_draws(scores, 0.95, (0.0, 1.0))
+    found = many.over_draws(scores, 0.95, (0.0, 1.0))
     assert found is not None
     assert found["value"] == pytest.approx(np.mean([s["value"] for s in scores]))
     below = np.mean([s["value"] - s["low"] for s in scores])
@@ -333,14 +333,14 @@ def test_the_interval_covers_what_draws_and_rows_move() -> None:
     for _ in range(2000):
         row = rng.normal(0, 0.03)  # the same test rows for all draws
         scores = [{"value": v, "low": v - 0.06, "high": v + 0.06} for v in 0.5 + row + rng.normal(0, 0.05, 3)]
-        found = few_shot.over_draws(scores, 0.95, (0.0, 1.0))
+        found = many.over_draws(scores, 0.95, (0.0, 1.0))
         missed += not found["low"] <= 0.5 <= found["high"]
     assert missed / 2000 < 0.06
 
 
 def test_no_scores_and_no_intervals() -> None:
-    assert few_shot.over_draws([None], 0.95, (0, 1)) is None
-    cell = few_shot.over_draws([{"value": 0.5, "low": None, "high": None}], 0.95, (0, 1))
+    assert many.over_draws([None], 0.95, (0, 1)) is None
+    cell = many.over_draws([{"value": 0.5, "low": None, "high": None}], 0.95, (0, 1))
     assert cell is not None and cell["low"] is None
     assert few_shot.reached(cell, cell) is None
 

@@ -99,6 +99,15 @@ def test_a_candidate_without_text_is_named_and_keeps_the_prior(tmp_path: Path) -
     assert any("arb_Arab" in line and "prior alone" in line for line in heard.lines)
 
 
+def test_a_target_without_text_is_named_and_the_others_are_answered(tmp_path: Path) -> None:
+    heard, path = Heard(), write_jsonl(tmp_path / "rows.jsonl", clinic(30, *ALL))
+    found = stage.answer("classify", ["swh", "xho"], CANDIDATES, model=MINI, text=str(path), say=heard).document()
+    assert {row["stage"] for row in found["swh"]} == {"prior and model"}
+    alone = stage.answer("classify", ["xho"], CANDIDATES, family="encoder", say=Say()).document()
+    assert found["xho"] == alone["xho"]
+    assert any("0 different sentences in xho_Latn" in line and "prior alone answers" in line for line in heard.lines)
+
+
 def test_too_little_text_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="24 different sentences in swh_Latn"):
         asked([*clinic(24, "swh_Latn"), *clinic(1, "swh_Latn"), *clinic(30, *ALL[1:])], tmp_path)

@@ -226,3 +226,53 @@ def few_shot(
     for line in textwrap.wrap(" ".join(stage.legend(found)), screen_width()):
         put(line)
     put(f"\nreport: {Path(found['folder']) / 'few-shot.md'}")
+
+
+@app.command("compare-sources")
+def compare_sources(
+    recipe: Target,
+    sources: Annotated[
+        str, typer.Option("--sources", metavar="CODES", help="Languages to train from, with commas between.")
+    ],
+    shots: Annotated[int, typer.Option("--shots", metavar="N", help="Rows of each target language.")] = 500,
+    draws: Annotated[int, typer.Option("--draws", metavar="D", help="Draws of these rows.")] = 5,
+    targets: Annotated[
+        str | None,
+        typer.Option("--targets", metavar="CODES", help="Languages to serve; default: all others of the recipe."),
+    ] = None,
+    sets: Sets = None,
+    runs: Runs = Path("runs"),
+    again: Again = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe from each source language, with and without the same target rows."""
+    import textwrap
+
+    from isogloss.stages import compare_sources as stage
+    from isogloss.stages.sources import codes
+
+    found = stage.compare_sources(
+        recipe,
+        codes(sources, "sources") or [],
+        targets=codes(targets, "targets"),
+        shots=shots,
+        draws=draws,
+        sets=sets or (),
+        runs=runs,
+        again=again,
+        say=Screen(),
+    )
+    if as_json:
+        put_json(found)
+        return
+    for level, head in stage.heads(found).items():
+        put(f"\n{found['metric']} on test, {head}, worst target language first\n")
+        for line in columns(stage.screen(found, level), screen_width()):
+            put(line)
+        put()
+        for line in stage.verdicts(found, level):
+            put("\n".join(textwrap.wrap(line, screen_width(), subsequent_indent="  ")))
+    put()
+    for line in textwrap.wrap(" ".join(stage.legend(found)), screen_width()):
+        put(line)
+    put(f"\nreport: {Path(found['folder']) / 'sources.md'}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from isogloss.cli.app import app
-from isogloss.cli.options import AsJson
+from isogloss.cli.options import AsJson, Runs
 from isogloss.cli.screen import Screen, columns, put, put_json, screen_width
 
 
@@ -103,6 +104,23 @@ def which_source(
             "--text", metavar="FILE", help="For --model: 25 or more sentences a language, columns text and lang."
         ),
     ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(
+            "--scores",
+            metavar="FILE",
+            help="Your own scores on other targets (columns source, target, score, or a sources.json); it learns from them.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="SECONDS",
+            help="Train the best candidates for a short while, on labelled rows of --data; e.g. 600 or 10m.",
+        ),
+    ] = None,
+    runs: Runs = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Which language to train from: sources ranked for each target."""
@@ -116,6 +134,9 @@ def which_source(
         family=family,
         model=model,
         text=text,
+        scores=scores,
+        budget=budget,
+        runs=runs,
         say=Screen(),
     )
     if as_json:

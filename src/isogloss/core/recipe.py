@@ -260,14 +260,21 @@ class Shots(Section):
     draw: Annotated[int, Field(ge=0)] = Field(
         0, description="which draw; of the same draw more rows hold the fewer, whatever their number"
     )
+    langs: Annotated[list[Tag], Field(min_length=1), Once] | None = Field(
+        None,
+        description="languages to draw of; default: every one that train.langs does not name",
+        exclude_if=lambda value: value is None,
+    )
 
 
 class Train(Section):
     """How the model is trained. `langs`, `shots`, `mix`, `weights`, `calibrate` and `seed` are for every family; the rest is
     for the training loop."""
 
-    langs: Annotated[list[Tag], Field(min_length=1)] | None = Field(
-        None, description="languages whose train rows are used; the others are only scored (zero-shot). Default: all"
+    langs: list[Tag] | None = Field(
+        None,
+        description="languages whose train rows are used; the others are only scored (zero-shot). Default: all; "
+        "[] with train.shots: only what that draws",
     )
     shots: Shots | None = Field(
         None,
@@ -366,6 +373,12 @@ class Train(Section):
             wanted = [want for want, lacking in against.items() if lacking]
             if wanted:
                 raise ValueError(f"in_backward moves weights before a step is whole; it needs {', '.join(wanted)}")
+        return self
+
+    @model_validator(mode="after")
+    def _some_rows(self) -> Train:
+        if self.langs == [] and self.shots is None:
+            raise ValueError("langs = [] leaves nothing to learn from; name a language, or draw rows with train.shots")
         return self
 
 
@@ -823,10 +836,16 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
         yield from bind(slot, "steps", ["data", "steps", i])
     if recipe.train.shots and recipe.train.langs is None:
         yield ["train", "shots"], "are rows of the languages that train.langs does not name; give train.langs"
+    for tag in (recipe.train.shots and recipe.train.shots.langs) or ():
+        if tag in (recipe.train.langs or ()):
+            yield ["train", "shots", "langs"], f"{tag} is in train.langs, whose rows are all used"
     if isinstance(recipe.langs, list):
         for tag in recipe.train.langs or ():
             if tag not in recipe.langs:
                 yield ["train", "langs"], f"{tag} is not among the recipe's langs"
+        for tag in (recipe.train.shots and recipe.train.shots.langs) or ():
+            if tag not in recipe.langs:
+                yield ["train", "shots", "langs"], f"{tag} is not among the recipe's langs"
         if recipe.train.shots and set(recipe.langs) <= set(recipe.train.langs or ()):
             yield ["train", "shots"], "train.langs names every language of the recipe, so there is none to draw rows of"
         if recipe.evaluate.source and recipe.evaluate.source not in recipe.langs:

@@ -613,6 +613,139 @@ def paired(
     return _correct(rows, width, confidence)
 
 
+DRAWS_SCHEMA: dict[str, Any] = {
+    "comparison": pl.String,
+    **PAIRED_SCHEMA,
+    "sd": pl.Float64,
+    "n_draws": pl.Int64,
+}
+
+
+def paired_draws(
+    comparisons: Mapping[str, tuple[Sequence[pl.DataFrame], Sequence[pl.DataFrame]]],
+    metric: Metric,
+    labels: Sequence[str],
+    *,
+    name: str = "",
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 17,
+) -> pl.DataFrame:
+    """Compare pairs of systems by language, each trained once or in several draws; all corrected together.
+
+    A comparison is named and has the predictions of both sides, draw by draw; draw i of one side is paired with draw i
+    of the other. `diff` is the mean over draws of a - b on the rows that all of them have, `sd` (null for one draw) its
+    standard deviation over draws.
+
+    - One draw: the numbers of `paired`.
+    - Several: `se` is the root of two squares, the bootstrap's over units of the mean over draws, and sd / sqrt(D); the
+      interval and p are Student's t with the degrees of freedom of Welch and Satterthwaite. What draws and rows do
+      together is in both, so that this errs on the wide side.
+    - `p_holm`, `low_corrected`, `high_corrected` and `verdict` are over all languages of all comparisons.
+
+    Gives DRAWS_SCHEMA. Raises DataError when two of them disagree about the gold label, the language or the group.
+    """
+    name = name or getattr(metric, "__name__", type(metric).__name__).rpartition(".")[2]
+    width = float(metric.RANGE[1] - metric.RANGE[0])
+    rows = []
+    with _one_thread():
+        for comparison, (left, right) in comparisons.items():
+            if len(left) != len(right) or not left:
+                raise DataError(f"{comparison} has {len(left)} and {len(right)} draws, which cannot be paired")
+            sides, n_all = _same_rows([*left, *right], reads(metric))
+            counts = [np.asarray(metric.stats(side.frame, list(labels)), np.float64) for side in sides]
+            counted = np.logical_and.reduce([(each != 0).any(axis=1) for each in counts])
+            found = {key: at[counted[at]] for key, at in sides[0].slices("lang")}
+            for key in sorted(n_all):
+                at = found.get(key, np.zeros(0, np.int64))
+                pairs = [(a[at], b[at]) for a, b in zip(counts[: len(left)], counts[len(left) :], strict=True)]
+                numbers = _over_draws(sides[0].unit[at], pairs, metric, width, resamples, confidence, seed)
+                about = {"comparison": comparison, "metric": name, "by": "lang", "key": key, "better": metric.BETTER}
+                rows.append(about | numbers | {"width": width, "n": len(at), "n_left_out": n_all[key] - len(at)})
+    return _correct(rows, width, confidence, DRAWS_SCHEMA)
+
+
+def scored_together(
+    frames: Sequence[pl.DataFrame], metric: Metric, labels: Sequence[str], *, resamples: int = 1000, seed: int = 17
+) -> tuple[Floats, Floats, int]:
+    """Score several systems on the rows that all have: values (S,), values in the same resamples (S, R), units.
+
+    A resample in which a system has no value takes the value of all rows.
+    """
+    sides, _ = _same_rows(frames, reads(metric))
+    counts = [np.asarray(metric.stats(side.frame, list(labels)), np.float64) for side in sides]
+    values = np.array([float(metric.value(each.sum(axis=0))) for each in counts])
+    place, n_blocks, n_units = _blocks(sides[0].unit, seed)
+    with _one_thread():
+        draws = np.stack(
+            [_resample([_sum_by(place, each, n_blocks)], resamples, seed, metric.value) for each in counts]
+        )
+    return values, np.where(np.isfinite(draws), draws, values[:, None]), n_units
+
+
+def _same_rows(frames: Sequence[pl.DataFrame], read: Iterable[str]) -> tuple[list[_Rows], dict[str, int]]:
+    """The rows that all frames have, and how many ids each language has in any of them."""
+    read = tuple(read)
+    whole = [_Rows(frame, ("lang",), read).frame for frame in frames]
+    common = whole[0].select("id")
+    for frame in whole[1:]:
+        common = common.join(frame.select("id"), on="id", how="semi")
+    sides = [_Rows(frame.join(common, on="id", how="semi"), ("lang",), read) for frame in whole]
+    for side in sides[1:]:
+        gold = ("label",) if "label" in side.frame.columns and "label" in sides[0].frame.columns else ()
+        for column in (*gold, "lang", "group"):
+            unequal = sides[0].frame[column].ne_missing(side.frame[column])
+            if unequal.any():
+                row = side.frame.filter(unequal)["id"][0]
+                raise DataError(f"two systems disagree about '{column}' of {int(unequal.sum())} rows, first {row!r}")
+    ids = pl.concat([frame.select("id", "lang") for frame in whole]).unique("id")
+    return sides, dict(ids["lang"].value_counts().iter_rows())
+
+
+def _over_draws(
+    unit: Ints, pairs: Sequence[tuple[Floats, Floats]], metric: Metric, width: float, resamples: int,
+    confidence: float, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The uncorrected numbers of one language of one comparison."""
+    from scipy.special import stdtr, stdtrit
+
+    first = _difference(unit, *pairs[0], metric, width, resamples, confidence, seed)
+    n_draws, n_units = len(pairs), first["n_units"]
+    if n_draws == 1:
+        return first | {"sd": math.nan, "n_draws": 1}
+    values = np.array([[float(metric.value(side.sum(axis=0))) for side in pair] for pair in pairs])
+    diffs = values[:, 0] - values[:, 1]
+    diff, sd = float(diffs.mean()), float(diffs.std(ddof=1))
+    known = {"a": float(values[:, 0].mean()), "b": float(values[:, 1].mean()), "diff": diff, "n_units": n_units}
+    known |= {"sd": sd, "n_draws": n_draws}
+    if n_units < 2 or math.isnan(diff):
+        low, high = (-width, width) if math.isfinite(width) else (math.nan, math.nan)
+        return known | {"low": low, "high": high, "se": math.nan, "p": math.nan}
+    place, n_blocks, _ = _blocks(unit, seed)
+    sums = [_sum_by(place, side, n_blocks) for pair in pairs for side in pair]
+
+    def value(*totals: Floats) -> Floats:
+        of = [metric.value(each) for each in totals]
+        return np.asarray(np.mean([a - b for a, b in zip(of[::2], of[1::2], strict=True)], axis=0))
+
+    drawn = _resample(sums, resamples, seed, value)
+    drawn = drawn[np.isfinite(drawn)]
+    of_rows = float(drawn.var(ddof=1)) * n_units / (n_units - 1)
+    of_draws = sd**2 / n_draws
+    se = math.sqrt(of_rows + of_draws)
+    if se < 1e-12:  # rounding is no variation
+        se, df = 0.0, float(n_units - 1)
+    else:
+        df = se**4 / (of_rows**2 / (n_units - 1) + of_draws**2 / (n_draws - 1))
+    half = float(stdtrit(df, 0.5 + confidence / 2)) * se
+    half = max(half, _reach(n_units, width, 1 - confidence))
+    p = 2 * float(stdtr(df, -abs(diff) / se)) if se else float(diff == 0)
+    if math.isfinite(width):
+        p = max(p, math.exp(-n_units * abs(diff) / width))
+    low, high = max(-width, diff - half), min(width, diff + half)
+    return known | {"low": low, "high": high, "se": se, "df": df, "p": min(1.0, p)}
+
+
 def _difference(
     unit: Ints, a: Floats, b: Floats, metric: Metric, width: float, resamples: int, confidence: float, seed: int
 ) -> dict[str, Any]:
@@ -644,8 +777,10 @@ def _difference(
     return known | {"low": low, "high": high, "se": se, "p": p}
 
 
-def _correct(rows: list[dict[str, Any]], width: float, confidence: float) -> pl.DataFrame:
-    """Add what depends on the number of keys: Holm's p, the simultaneous interval, the verdict."""
+def _correct(
+    rows: list[dict[str, Any]], width: float, confidence: float, schema: Mapping[str, Any] = PAIRED_SCHEMA
+) -> pl.DataFrame:
+    """Add what depends on the number of rows: Holm's p, the simultaneous interval, the verdict."""
     from scipy.special import stdtrit
 
     testable = [r["n_units"] >= FEW_UNITS and not math.isnan(r["p"]) for r in rows]
@@ -656,7 +791,8 @@ def _correct(rows: list[dict[str, Any]], width: float, confidence: float) -> pl.
         if not ok:
             continue
         n_units, diff = row["n_units"], row["diff"]
-        half = max(float(stdtrit(n_units - 1, 1 - alpha / 2)) * row["se"], _reach(n_units, width, alpha))
+        df = row.get("df", n_units - 1)
+        half = max(float(stdtrit(df, 1 - alpha / 2)) * row["se"], _reach(n_units, width, alpha))
         if half == 0:  # an infinite range and no variation: nothing is known
             continue
         low, high = max(-width, diff - half), min(width, diff + half)
@@ -664,7 +800,7 @@ def _correct(rows: list[dict[str, Any]], width: float, confidence: float) -> pl.
         if low > 0 or high < 0:
             row["verdict"] = "better" if (low > 0) == (row["better"] == "higher") else "worse"
     tidy = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
-    return pl.DataFrame(tidy, schema=PAIRED_SCHEMA, orient="row")
+    return pl.DataFrame([{k: row.get(k) for k in schema} for row in tidy], schema=schema, orient="row")
 
 
 # --- fairness, over- and underfitting -----------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 In the spirit of LangRank (Lin et al. 2019): features of a pair of languages (kinship, place, typology, script), of the
 source (resource class, speakers) and, where texts are given, of the data (overlap, similarity, size) go into a ridge
-regression and small boosted trees, whose mean is the answer. There are two of them: fitted on models that know nothing
-but the source (`lexical`) and on pretrained ones; the kind of model that is going to be trained says how they are mixed.
-Only coefficients are shipped, in `assets/sources.json`, which tools/make_sources.py fits; that file says on what, and how
-well it did on targets it had not seen. English is one candidate among others, and the unit is points of the task's score
-over training from English.
+regression and small boosted trees, whose weighted mean is the answer. What brings two languages closer never counts
+against a source. There are two of them, fitted on models that know nothing but the source (`lexical`, n-grams) and on
+pretrained ones; for n-grams the first answers nearly alone, for all else both alike. Only coefficients are shipped, in
+`assets/sources.json`, which tools/make_sources.py fits; that file says on what, and how well it did on targets and tables
+it had not seen. English is one candidate among others, and the unit is points of the task's score over training from
+English.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isogloss.core import lang, typology
+from isogloss.core import history, lang, typology
 from isogloss.core.errors import DataError, InputError, nearest
+from isogloss.core.history import Past
 
 ENGLISH = "eng_Latn"
 # Classes of Joshi et al. 2020 whose languages are the candidates where none are named.
@@ -74,8 +76,8 @@ CODES: Mapping[str, str] = {
     "phonological": "sounds",
     "inventory": "sounds",
     "script": "script",
-    "script_kin": "kinship",
-    "script_place": "place",
+    "script_kin": "script",
+    "script_place": "script",
     "spaces": "script",
     "resource": "source",
     "speakers": "source",
@@ -265,7 +267,8 @@ class Ranker:
 
     `centre, scale, weights (F,)`; a value that is unknown counts as the mean. `trees`: per tree arrays of nodes
     `feature` (-1: a leaf), `threshold`, `left`, `right`, `value` and `unknown_left`. `share` is the weight of trees.
-    `evidence`: by source, what was seen of it on many targets that its facts do not say.
+    `low, high (F,)`: what a feature was where it was fitted; beyond, it counts as that. `evidence`: by source, what was
+    seen of it on many targets that its facts do not say.
     """
 
     names: tuple[str, ...]
@@ -275,48 +278,49 @@ class Ranker:
     trees: tuple[Mapping[str, Array], ...]
     share: float
     evidence: Mapping[str, float]
+    low: Array
+    high: Array
 
-    def parts(self, x: Array) -> Array:
-        """What each feature adds to each row of `x (N, F)`; the sum over features, up to a constant, is the answer.
-
-        Of a tree, a step to a child adds the child's mean less its parent's to the feature that was asked (Saabas).
-        """
-        known = np.nan_to_num((x - self.centre) / self.scale)
-        out = (1 - self.share) * known * self.weights
-        rows = np.arange(len(x))
+    def value(self, x: Array) -> Array:
+        """The answer for each row of `x (N, F)`, up to a constant that is the same for all."""
+        x = np.clip(x, self.low, self.high)
+        out = (1 - self.share) * (np.nan_to_num((x - self.centre) / self.scale) @ self.weights)
+        rows, missing = np.arange(len(x)), np.isnan(x)
         for tree in self.trees if self.share else ():
             at = np.zeros(len(x), np.int64)
             while True:
                 asked = tree["feature"][at]
-                inner = asked >= 0
-                if not inner.any():
+                if (asked < 0).all():
                     break
-                value = x[rows, np.maximum(asked, 0)]
-                left = np.where(np.isnan(value), tree["unknown_left"][at] > 0, value <= tree["threshold"][at])
-                to = np.where(inner, np.where(left, tree["left"][at], tree["right"][at]), at)
-                np.add.at(
-                    out,
-                    (rows[inner], asked[inner]),
-                    self.share * (tree["value"][to] - tree["value"][at])[inner],
+                column = np.maximum(asked, 0)
+                left = np.where(
+                    missing[rows, column], tree["unknown_left"][at] > 0, x[rows, column] <= tree["threshold"][at]
                 )
-                at = to
-        return out
+                at = np.where(asked < 0, at, np.where(left, tree["left"][at], tree["right"][at]))
+            out = out + self.share * tree["value"][at]
+        return np.asarray(out)
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """How a task's scores follow the ranking: `points` a unit of it, and how far off it was on unseen targets.
+    """How a task's scores follow the ranking: `points` a unit of it, and how far off it was on what it had not seen.
 
-    `width`: the 90th percentile of |error| in points, over 1 + the share of typology that is unknown; `margin`: how
-    far below the first, in units of the ranking, a set of sources must reach to hold the best one for 8 of 10 targets.
+    `width`: the 90th percentile of |error| in points, over 1 + `Prior.unknown` times the share of typology that is
+    unknown; `margin`: how far below the first, in units of the ranking, a set of sources must reach to hold the best one
+    for 8 of 10 targets; `spread`: the standard deviation of sources within a target, in points; `shared`: the share of
+    the variance of an error that all sources of a target have in common, since all gains are over English. `unseen` says
+    what was held out of the tables in `on`: "targets", or whole "tables"; "scores": the person's own, a target at a time.
     """
 
     task: str
     points: float
     width: float
     margin: float
+    spread: float
+    shared: float
     n_targets: int
     on: str
+    unseen: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -326,6 +330,7 @@ class Prior:
     rankers: Mapping[str, Ranker]
     mix: Mapping[str, float]
     tasks: Mapping[str, Fitted]
+    unknown: float
     made: str
 
 
@@ -344,13 +349,16 @@ def from_json(value: Mapping[str, Any]) -> Prior:
     """The coefficients of a document that tools/make_sources.py wrote."""
     tasks = {name: Fitted(name, **row) for name, row in value["tasks"].items()}
     rankers = {name: _ranker(row) for name, row in value["rankers"].items()}
-    return Prior(rankers, dict(value["mix"]), tasks, value["made"])
+    return Prior(rankers, dict(value["mix"]), tasks, float(value["unknown"]), value["made"])
 
 
 def _ranker(value: Mapping[str, Any]) -> Ranker:
     trees = tuple({key: np.array(cells) for key, cells in tree.items()} for tree in value["trees"])
-    centre, scale, weights = (np.array(value[key], float) for key in ("centre", "scale", "weights"))
-    return Ranker(tuple(value["names"]), centre, scale, weights, trees, float(value["share"]), dict(value["evidence"]))
+    centre, scale, weights, low, high = (
+        np.array(value[key], float) for key in ("centre", "scale", "weights", "low", "high")
+    )
+    names, share, evidence = tuple(value["names"]), float(value["share"]), dict(value["evidence"])
+    return Ranker(names, centre, scale, weights, trees, share, evidence, low, high)
 
 
 # -- the answer -------------------------------------------------------------------------------------------------
@@ -363,6 +371,15 @@ class Reason:
     feature: str
     words: str
     points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A short training from a source: on how many rows, and its score in points on `n_dev` rows of the target."""
+
+    rows: int
+    score: float
+    n_dev: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +398,7 @@ class Candidate:
     known: float
     reasons: tuple[Reason, ...]
     stage: str = "prior"
+    probe: Probed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,20 +452,30 @@ def rank(
     task: str,
     family: str | None = None,
     texts: Mapping[str, Profile] | None = None,
+    past: Past | None = None,
 ) -> list[Ranking]:
-    """Rank `candidates` for each target; all are tags. `texts` may have samples of some of the languages.
+    """Rank `candidates` for each target; all are tags. `texts` may have samples of some of the languages, `past` scores
+    of sources on other targets, from which the ranking learns.
 
-    `family` is the kind of model that is going to be trained: `ngram`, anything else is pretrained; None: not known.
+    `family` is the kind of model that is going to be trained: `ngram`, or anything else.
     The order of targets and of candidates plays no part, and neither does which other candidates there are. The
     target itself is never ranked. Raises DataError where there is no candidate, InputError for what is no task.
     """
     fitted, note = task_of(task)
-    kind = "any" if family is None else "ngram" if family == "ngram" else "encoder"
+    kind = "ngram" if family == "ngram" else "any"
     given = tuple(sorted(set(default_candidates() if candidates is None else candidates)))
     named = candidates is not None
     if not given:
         raise DataError("no candidate was named; name sources, or none at all for the languages of classes 3 to 5")
-    return [_rank(target, given, named, fitted, note, kind, texts) for target in targets]
+    said = None if past is None else said_of(past, kind)
+    return [_rank(target, given, named, fitted, note, kind, texts, past, said) for target in targets]
+
+
+def said_of(past: Past, kind: str) -> Array:
+    """What the ranking says of the pairs of `past` `(S, T)`, from codes, in its own units."""
+    rows = list(past.sources)
+    mix = prior().mix[kind]
+    return np.stack([_units(rows, code_features(rows, [target]), mix, False) for target in past.targets], axis=1)
 
 
 def _rank(
@@ -458,6 +486,8 @@ def _rank(
     note: str | None,
     kind: str,
     texts: Mapping[str, Profile] | None,
+    past: Past | None,
+    said: Array | None,
 ) -> Ranking:
     ours = prior()
     notes = [note] if note else []
@@ -486,60 +516,134 @@ def _rank(
     sampled = sampled if use_texts else []
     rows = sorted({*others, *reference, *sampled})
     found = columns(rows, [target], texts if use_texts else None)
-    grouped, names = _headings(rows, found, ours.mix[kind], False)
+    mix = ours.mix[kind]
+    units = _units(rows, found, mix, False)
     if use_texts:
         # A source without texts keeps what its codes say; those with texts are moved together, so that on the mean of
         # the languages in the data both answers agree: which languages are candidates then plays no part.
-        more, _ = _headings(rows, found, ours.mix[kind], True)
         at = [rows.index(tag) for tag in sampled]
-        grouped[at] = more[at] + (grouped[at] - more[at]).mean(axis=0)
-    base = grouped[[rows.index(tag) for tag in reference]].mean(axis=0)
-    scale = fitted_for(task, kind)
-    gains = (grouped - base) * scale.points
+        more = _units(rows, found, mix, True)[at]
+        units[at] = more + (units[at] - more).mean()
+    scale, own = fitted_for(task, kind), dict[str, float]()
+    if past is not None and said is not None:
+        scale, own = _learned(scale, past, said, target)
+        units = units + np.array([own.get(tag, 0.0) for tag in rows])
+    zero = float(np.mean([units[rows.index(tag)] for tag in reference]))
+    apart = units - zero
+    gains = scale.points * history.levelled(apart)
     unknown = unknown_share(found, rows, [target])[:, 0]
-    total = {tag: float(gains[i].sum()) for i, tag in enumerate(rows)}
-    best = max(total[tag] for tag in others)
+    total = dict(zip(rows, gains.tolist(), strict=True))
+    best = max(apart[rows.index(tag)] for tag in others)
     if unknown.min() > 0.5:
         notes.append(_unknown(target))
+    # Reasons are over English, or over the source that is nearest to the mean.
+    base = min(reference, key=lambda tag: (abs(total[tag]), tag))
+    if not english:
+        notes.append(f"reasons are over {lang.facts(base).name} ({base}), the source that is nearest to that mean")
+    shares = _shares(rows, found, mix, rows.index(base), set(sampled))
     seen = _seen(rows, target)
     made = []
     for tag in others:
         i = rows.index(tag)
         value = 0.0 if tag == ENGLISH and english else total[tag]
-        width = 0.0 if tag == ENGLISH and english else scale.width * (1 + float(unknown[i]))
-        adds = dict(zip(names, gains[i].tolist(), strict=True))
-        reasons = _reasons(tag, target, adds, seen[tag], texts if use_texts else {})
+        width = 0.0 if tag == ENGLISH and english else scale.width * (1 + ours.unknown * float(unknown[i]))
+        adds = dict(shares[i])
+        if own:
+            adds["scores"] = own.get(tag, 0.0) - own.get(base, 0.0)
+        ahead = float(apart[i] - apart[rows.index(base)])
+        if use_texts:  # what one of the two has no text for
+            adds["texts"] = adds.get("texts", 0.0) + ahead - sum(adds.values())
+        # A gain levels off, and so does what each heading adds to it.
+        worth = (total[tag] - total[base]) / ahead if abs(ahead) > 1e-9 else scale.points
+        adds = {name: share * worth for name, share in adds.items()}
+        reasons = _reasons(tag, target, base, adds, seen, texts if use_texts else {}, tag in own)
+        stages = ["prior", *(["texts"] if tag in sampled else []), *(["scores"] if tag in own else [])]
         made.append(
             Candidate(
                 tag,
                 round(value, 2),
                 round(value - width, 2),
                 round(value + width, 2),
-                total[tag] >= best - scale.margin * scale.points,
+                bool(apart[i] >= best - scale.margin),
                 round(1 - float(unknown[i]), 2),
                 reasons,
-                "prior and texts" if tag in sampled else "prior",
+                " and ".join(stages),
             )
         )
     made.sort(key=lambda one: (-one.expected, one.source))
     return Ranking(target, scale, ENGLISH if english else "mean", tuple(made), tuple(notes))
 
 
-def _headings(rows: Sequence[str], found: Mapping[str, Array], mix: float, texts: bool) -> tuple[Array, list[str]]:
-    """What each heading adds to each source `(S, H)`, in units of the ranking, over both rankers."""
-    heading = {**CODES, **TEXTS}
-    names = [*sorted(set(heading.values())), "evidence"]
-    out = np.zeros((len(rows), len(names)))
-    rankers = prior().rankers
-    for weight, ranker in (
-        (mix, rankers["lexical_texts" if texts else "lexical"]),
-        (1 - mix, rankers["pretrained"]),
-    ):
-        parts = weight * ranker.parts(np.stack([found[name][:, 0] for name in ranker.names], axis=1))
-        for column, name in enumerate(ranker.names):
-            out[:, names.index(heading[name])] += parts[:, column]
-        out[:, -1] += [weight * ranker.evidence.get(tag, 0.0) for tag in rows]
-    return out, names
+def _learned(scale: Fitted, past: Past, said: Array, target: str) -> tuple[Fitted, dict[str, float]]:
+    """The scale and the effects of sources after the scores on other targets than this one."""
+    others = past.without(target)
+    kept = [past.targets.index(tag) for tag in others.targets]
+    english = others.sources.index(ENGLISH) if ENGLISH in others.sources else None
+    found = history.learn(others.scores, said[:, kept], english, scale.width)
+    if found.points is not None and found.width is not None:
+        scale = replace(
+            scale, points=found.points, width=found.width, n_targets=found.n_targets, on=past.where, unseen="scores"
+        )
+    seen = [i for i, row in enumerate(others.scores) if np.isfinite(row).any()]
+    return scale, {others.sources[i]: float(found.effects[i]) for i in seen}
+
+
+def _rankers(mix: float, texts: bool) -> list[tuple[float, Ranker]]:
+    """The rankers that answer, with their weights."""
+    suffix, every = "_texts" if texts else "", prior().rankers
+    found = [(mix, every[f"lexical{suffix}"]), (1 - mix, every[f"pretrained{suffix}"])]
+    return [(weight, ranker) for weight, ranker in found if weight]
+
+
+def _units(rows: Sequence[str], found: Mapping[str, Array], mix: float, texts: bool) -> Array:
+    """What the rankers say of each source `(S,)`, in units of the ranking, up to a constant."""
+    total = np.zeros(len(rows))
+    for weight, ranker in _rankers(mix, texts):
+        total += weight * ranker.value(np.stack([found[name][:, 0] for name in ranker.names], axis=1))
+        total += weight * np.array([ranker.evidence.get(tag, 0.0) for tag in rows])
+    return total
+
+
+def _shares(
+    rows: Sequence[str], found: Mapping[str, Array], mix: float, base: int, sampled: set[str]
+) -> list[dict[str, float]]:
+    """What each heading adds to each source over the one at `base`, in units of the ranking.
+
+    Shapley values against one reference (Sundararajan and Najmi 2020): the mean, over all orders of the headings, of
+    what the answer gains when the reference's facts under a heading are replaced by the source's. As nothing that brings
+    two languages closer counts against a source, a heading under which it is nowhere farther than the reference never
+    does either.
+    """
+    names = {name: column[:, 0] for name, column in found.items()}
+    every = [i for i, tag in enumerate(rows) if tag in sampled and rows[base] in sampled]
+    out: list[dict[str, float]] = [{} for _ in rows]
+    for texts, at in ((True, every), (False, [i for i in range(len(rows)) if i not in set(every)])):
+        if not at:
+            continue
+        heads = sorted({*CODES.values(), *(TEXTS.values() if texts else ())})
+        n, size = len(heads), 2 ** len(heads)
+        inside = (np.arange(size)[:, None] >> np.arange(n)) & 1 == 1  # (coalitions, headings)
+        of = {**CODES, **(TEXTS if texts else {})}
+        mixed = {
+            name: np.where(inside[None, :, heads.index(head)], names[name][at][:, None], names[name][base]).ravel()
+            for name, head in of.items()
+        }
+        mixed["script_kin"] = mixed["script"] * (1 - mixed["genetic"])
+        mixed["script_place"] = mixed["script"] * mixed["place_close"]
+        value = np.zeros(len(at) * size)
+        for weight, ranker in _rankers(mix, texts):
+            value += weight * ranker.value(np.stack([mixed[name] for name in ranker.names], axis=1))
+        members = inside.sum(axis=1)
+        fact = np.array([math.factorial(k) for k in range(n + 1)], float)
+        joins = fact[np.maximum(members - 1, 0)] * fact[n - members] / fact[n]
+        stays = fact[members] * fact[np.maximum(n - members - 1, 0)] / fact[n]
+        shapley = value.reshape(len(at), size) @ np.where(inside, joins[:, None], -stays[:, None])
+        for i, row in zip(at, shapley.tolist(), strict=True):
+            own = sum(
+                w * (r.evidence.get(rows[i], 0.0) - r.evidence.get(rows[base], 0.0)) for w, r in _rankers(mix, texts)
+            )
+            out[i] = {**dict(zip(heads, row, strict=True)), "evidence": own}
+    return out
 
 
 def fitted_for(task: str, kind: str) -> Fitted:
@@ -580,45 +684,65 @@ def _n_wals() -> int:
 
 
 def _reasons(
-    source: str, target: str, gains: Mapping[str, float], seen: Mapping[str, float], texts: Mapping[str, Profile]
+    source: str,
+    target: str,
+    base: str,
+    gains: Mapping[str, float],
+    seen: Mapping[str, Mapping[str, float]],
+    texts: Mapping[str, Profile],
+    tried: bool,
 ) -> tuple[Reason, ...]:
-    """What each heading adds over English, strongest first, with what is known in plain words."""
-    words = {group: _words(group, source, target, seen, texts) for group in gains}
+    """What each heading adds over `base`, strongest first, with what is known in plain words."""
+    words = {group: _words(group, source, target, base, seen, texts) for group in gains}
+    if "scores" in gains:
+        whose = "it" if tried else f"{lang.facts(base).name}, and not it,"
+        words["scores"] = f"what {whose} did for other targets in your own scores, beyond what was expected"
     made = [Reason(group, words[group], round(value, 2)) for group, value in gains.items() if words[group]]
     return tuple(sorted(made, key=lambda reason: (-abs(reason.points), reason.feature)))
 
 
-def _words(group: str, source: str, target: str, seen: Mapping[str, float], texts: Mapping[str, Profile]) -> str:
-    a, b = lang.facts(source), lang.facts(target)
+def _words(
+    group: str,
+    source: str,
+    target: str,
+    base: str,
+    seen: Mapping[str, Mapping[str, float]],
+    texts: Mapping[str, Profile],
+) -> str:
+    """What is known under a heading, beside the same of the source that it is compared with."""
+    a, b, mine, other = lang.facts(source), lang.facts(target), seen[source], seen[base]
+    name = lang.facts(base).name
+
+    def beside(text: str) -> str:
+        return f" ({name} {text})" if base != source and text else ""
+
     if group == "kinship":
         return _kinship(a, b)
     if group == "place":
-        place = seen["geographic"]
-        return "" if math.isnan(place) else f"spoken {place * typology.HALF_WAY_KM:,.0f} km apart"
+        here, there = (each["geographic"] * typology.HALF_WAY_KM for each in (mine, other))
+        return "" if math.isnan(here) else f"{here:,.0f} km away" + beside("" if math.isnan(there) else f"{there:,.0f}")
     if group == "typology":
-        return _agreement(seen)
+        return _agreement(mine, other, beside)
     if group == "sounds":
-        sounds = seen["inventory"]
-        return (
-            "" if math.isnan(sounds) else f"inventories of sounds {sounds:.2f} apart (0 the same, 1 nothing in common)"
-        )
+        one, two = mine["inventory"], other["inventory"]
+        return "" if math.isnan(one) else f"sounds {one:.2f} apart" + beside("" if math.isnan(two) else f"{two:.2f}")
     if group == "script":
         share = shared_script(a.script, b.script)
         return f"same script ({b.script})" if share == 1 else (
             f"scripts with signs in common ({a.script}, {b.script})" if share else f"scripts {a.script} and {b.script}"
         )  # fmt: skip
     if group == "source":
-        known = [f"resource class {a.resource} of 5"] if a.resource != lang.UNKNOWN else []
-        known += [f"{_people(a.speakers)} speakers"] if a.speakers else []
-        return ", ".join(known)
+        mine_is, its = _resources(a), _resources(lang.facts(base), short=True)
+        return mine_is + beside(its) if mine_is else ""
     if group == "evidence":
         known_of = prior().rankers["lexical"].evidence
-        return "" if source not in known_of else "what it did for other targets, beyond its facts"
-    mine, other = texts.get(source), texts.get(target)
+        return "" if source not in known_of else "what it did for other targets in the tables, beyond its facts"
     if group == "size":
-        return f"{mine.n_rows:,} rows" if mine else ""
-    if group == "texts" and mine and other:
-        found = text_features(mine, other)
+        return f"{texts[source].n_rows:,} rows" if source in texts else ""
+    if group == "texts" and texts:
+        if source not in texts:
+            return "there is no text of it"
+        found = text_features(texts[source], texts[target])
         return f"texts {found['similarity']:.2f} alike, {found['overlap_word']:.1%} of words in both"
     return ""
 
@@ -636,13 +760,22 @@ def _kinship(a: lang.Lang, b: lang.Lang) -> str:
     return "" if lang.UNKNOWN in (a.family, b.family) else f"not related ({a.family}, {b.family})"
 
 
-def _agreement(seen: Mapping[str, float]) -> str:
+def _agreement(seen: Mapping[str, float], other: Mapping[str, float], beside: Callable[[str], str]) -> str:
     if not math.isnan(seen["qwals_01"]):
         agree, n = 1 - seen["qwals_01"], int(seen["n"])
-        return f"{agree:.0%} of the WALS features known of both agree (n {n}, coverage {n / _n_wals():.2f})"
+        known = f"{n} WALS features known of both, coverage {n / _n_wals():.2f}"
+        than = "" if math.isnan(other["qwals_01"]) else f"{1 - other['qwals_01']:.0%} of {int(other['n'])}"
+        return f"{agree:.0%} agreement in {known}" + beside(than)
     if not math.isnan(seen["syntactic"]):
-        return f"syntax {seen['syntactic']:.2f} apart (0 the same), by URIEL+"
+        than = "" if math.isnan(other["syntactic"]) else f"{other['syntactic']:.2f}"
+        return f"syntax {seen['syntactic']:.2f} apart by URIEL+" + beside(than)
     return "no typology is known of both"
+
+
+def _resources(row: lang.Lang, *, short: bool = False) -> str:
+    before, of, people = ("class", "", "") if short else ("resource class", " of 5", " speakers")
+    known = [f"{before} {row.resource}{of}"] if row.resource != lang.UNKNOWN else []
+    return ", ".join([*known, f"{_people(row.speakers)}{people}"] if row.speakers else known)
 
 
 def _people(n: int) -> str:

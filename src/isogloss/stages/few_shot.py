@@ -6,41 +6,29 @@ The data is prepared once, in NAME-few-shot, and linked into every run.
 
 0 (zero-shot) and `all` (`train.langs` left out) have nothing to draw and run once, with the recipe's seed: that seed also
 deals the split, so another one would measure other rows. Their intervals are over test rows alone.
-
-**Interval** of a mean over D draws. Each side is the root of two squares: over draws, Student's t with D - 1 degrees of
-freedom times the standard error of the mean; over rows, the mean of that side of the draws' own bootstrap intervals.
-Draws share their test rows, and the deviation of a mean is at most the mean of the deviations, so this errs on the wide
-side of a bootstrap of the mean itself. With one draw there is only the second.
+The intervals of means over draws are those of `stages/many.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from isogloss.core import files, parts, recipe
+from isogloss.core import files, parts
 from isogloss.core import lang as lang_table
-from isogloss.core.errors import DamagedError, DataError, InputError, RecipeError, StaleError
+from isogloss.core.errors import DataError, InputError, RecipeError
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Say
-from isogloss.stages import chain
-
-if TYPE_CHECKING:
-    import polars as pl
+from isogloss.stages import chain, many
+from isogloss.stages.many import ABSENT, about, interval, over_draws
 
 ALL = "all"
 SHARE = 0.95
 """The share of the source's score that a target language is asked to reach."""
-LONGEST_NAME = 80
-MOST_DRAWS = 100
-ABSENT = "–"
 
 
 @dataclass(frozen=True)
@@ -62,7 +50,7 @@ class Point:
     def words(self) -> str:
         if not self.shots:
             return "all target rows" if self.shots is None else "zero-shot"
-        return f"{_rows(self.shots)} of each target language, draw {self.draw}"
+        return f"{many.rows(self.shots)} of each target language, draw {self.draw}"
 
 
 def points(shots: str, draws: int) -> list[Point]:
@@ -71,8 +59,7 @@ def points(shots: str, draws: int) -> list[Point]:
     >>> [point.suffix for point in points("all,0,10", 2)]
     ['shots-0', 'shots-10-draw-0', 'shots-10-draw-1', 'shots-all']
     """
-    if not 1 <= draws <= MOST_DRAWS:
-        raise InputError(f"--draws takes a whole number from 1 to {MOST_DRAWS}, got {draws}")
+    many.drawn_at_most(draws)
     asked: set[int | None] = set()
     for item in shots.split(","):
         word = item.strip()
@@ -104,15 +91,12 @@ def few_shot(
     asked = points(shots, draws)
     made, _ = chain.target(given, runs, sets)
     _check(made, asked)
-    from isogloss.nn import launched
-
-    if launched.size() > 1:
-        raise InputError("few-shot works in one process; start it without torchrun, or run its recipes one by one")
+    many.one_process("few-shot")
     if made.train.shots is not None:
         say.note("train.shots of the recipe is set aside: --shots and --draws say what is drawn")
     say.line(f"few-shot  {announced(asked, draws)}")
-    base = _variant(made, f"{made.name}-few-shot", shots=None)
-    _, home = _advance(base, "prepare", runs, again, say)
+    base = many.variant(made, f"{made.name}-few-shot", shots=None)
+    _, home = many.advance(base, "prepare", runs, again, say)
     langs = home.require("prepare")["facts"]["langs"]
     sources = [tag for tag in langs if tag in (made.train.langs or ())]
     targets = [tag for tag in langs if tag not in sources]
@@ -122,8 +106,8 @@ def few_shot(
     for number, point in enumerate(asked, start=1):
         say.line(f"few-shot  run {number} of {len(asked)}: {point.words}")
         variant = _of(made, point, first=number == 1)
-        _lend(home, Run(Path(runs) / variant.name))
-        done.append((point, *_advance(variant, "run", runs, again, say)))
+        many.lend(home, Run(Path(runs) / variant.name))
+        done.append((point, *many.advance(variant, "run", runs, again, say)))
     document = _document(made, done, sources, targets, draws)
     with home.locked():
         files.write_json(home.path("few-shot.json"), document)
@@ -151,76 +135,16 @@ def _check(made: Recipe, asked: Sequence[Point]) -> None:
         )
     if isinstance(made.langs, list) and set(made.langs) <= set(made.train.langs):
         raise RecipeError("train.langs names every language of the recipe, so there is no target language")
-    longest = max((f"{made.name}-{point.suffix}" for point in asked), key=len)
-    if len(longest) > LONGEST_NAME:
-        raise RecipeError(
-            f"few-shot makes runs such as {longest}, a name above {LONGEST_NAME} characters; shorten name"
-        )
-
-
-def _variant(made: Recipe, name: str, **train: Any) -> Recipe:
-    """The recipe under another name, with other keys in [train]; None takes a key away."""
-    value = made.model_dump(mode="json", exclude_none=True)
-    value["name"] = name
-    value["train"] = {k: v for k, v in {**value["train"], **train}.items() if v is not None}
-    return recipe.build(value, folder=made.folder)
+    many.named("few-shot", (f"{made.name}-{point.suffix}" for point in asked))
 
 
 def _of(made: Recipe, point: Point, *, first: bool) -> Recipe:
     """The recipe of one run. The floor of all own rows is the same in every run, so that only the first one has it."""
-    name = f"{made.name}-{point.suffix}"
+    name, floors = f"{made.name}-{point.suffix}", ("floor_pooled", "floor_lang") if first else ("floor_pooled",)
     if point.shots is None:
-        variant = _variant(made, name, shots=None, langs=None)
-    else:
-        variant = _variant(made, name, shots={"rows": point.shots, "draw": point.draw} if point.shots else None)
-    needed = (
-        {system for gate in made.gate for system in gate.beats}
-        | {"floor_pooled"}
-        | ({"floor_lang"} if first else set())
-    )
-    known = parts.load("tasks", made.task.use).constant("BASELINES", recipe.BASELINES)
-    baselines = [system for system in known if system in needed]
-    value = variant.model_dump(mode="json", exclude_none=True)
-    value["evaluate"]["baselines"] = baselines
-    return recipe.build(value, folder=made.folder)
-
-
-def _advance(made: Recipe, upto: str, runs: str | Path, again: bool, say: Say) -> tuple[Recipe, Run]:
-    """Bring a run up to a stage; with `again` work that was made from something else is made anew."""
-    try:
-        return chain.advance(made, upto, runs=runs, say=say)
-    except StaleError as error:
-        if not again:
-            what = str(error).rpartition("; ")[0]
-            raise StaleError(
-                f"{what}; give the recipe another name, or replace that work: isogloss few-shot RECIPE --again"
-            ) from None
-    except DamagedError:
-        if not again:
-            raise
-    return chain.advance(made, upto, runs=runs, again=True, say=say)
-
-
-def _lend(home: Run, run: Run) -> None:
-    """Give a run that has no corpus yet the one that was prepared: the same files, linked where the disk can."""
-    with run.locked():
-        if run.stamped("prepare") is not None:
-            return
-        stamp = home.require("prepare")
-        for name in stamp["made"]:
-            _link(home.path(name), run.path(name))
-        files.write_json(run.path("stamps", "prepare.json"), stamp)
-
-
-def _link(old: Path, new: Path) -> None:
-    files.remove(new)
-    with files.place_errors(new):
-        new.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):  # another disk, a file system without links
-        os.link(old, new)
-        return
-    with files.whole(new) as temporary:
-        shutil.copyfile(old, temporary)
+        return many.variant(made, name, baselines=floors, shots=None, langs=None)
+    drawn = {"rows": point.shots, "draw": point.draw} if point.shots else None
+    return many.variant(made, name, baselines=floors, shots=drawn)
 
 
 # -- what came of them ------------------------------------------------------------------------------------------
@@ -237,10 +161,10 @@ def _document(
     for each in done:
         grouped.setdefault(each[0].key, []).append(each)
     reference = [made.evaluate.source] if made.evaluate.source in sources else sources
-    scored = {key: [_Scores.of(variant, run, metric) for _, variant, run in each] for key, each in grouped.items()}
+    scored = {key: [many.Scores.of(variant, run, metric) for _, variant, run in each] for key, each in grouped.items()}
     first = next(iter(scored.values()))
 
-    def mean(scores: Sequence[_Scores], system: str, key: str) -> dict[str, Any] | None:
+    def mean(scores: Sequence[many.Scores], system: str, key: str) -> dict[str, Any] | None:
         return over_draws([s.by_lang.get((system, key)) for s in scores], confidence, module.RANGE)
 
     source = over_draws([s.over(reference) for s in first], confidence, module.RANGE)
@@ -291,83 +215,12 @@ def _document(
     }
 
 
-@dataclass(frozen=True)
-class _Scores:
-    """Scores of one run on test, `by_lang` (system, language), and what is needed for means over some languages."""
-
-    by_lang: dict[tuple[str, str], dict[str, Any]]
-    answers: pl.DataFrame
-    recipe: Recipe
-    labels: list[str]
-    signature: str
-
-    @classmethod
-    def of(cls, made: Recipe, run: Run, metric: str) -> _Scores:
-        import polars as pl
-
-        from isogloss.stages import evaluate, model
-
-        run.require("evaluate")
-        scores = files.read_parquet(run.path("scores.parquet")).filter(pl.col("metric") == metric)
-        cells = scores.filter(pl.col("by") == "lang", pl.col("value").is_not_null())
-        by_lang = {(row["system"], row["key"]): row for row in cells.iter_rows(named=True)}
-        labels = list(model.read_card(run.folder)["labels"])
-        return cls(by_lang, evaluate.read_predictions(run, "model", "test"), made, labels, scores["signature"][0])
-
-    def over(self, langs: Sequence[str]) -> dict[str, Any] | None:
-        """The mean over some languages, with its interval; None where they have no test rows."""
-        import polars as pl
-
-        from isogloss.core import report
-
-        rows = self.answers.filter(pl.col("lang").is_in(langs))
-        if rows.is_empty():
-            return None
-        metric, spec = self.recipe.headline, self.recipe.evaluate
-        module = {metric: parts.load("metrics", metric).module}
-        options: dict[str, Any] = {"resamples": spec.resamples, "confidence": spec.confidence, "seed": self.recipe.seed}
-        found = report.score(rows, module, self.labels, system="model", slices=["lang"], **options)
-        mean = found.filter(pl.col("by") == "all", pl.col("key") == "mean").row(0, named=True)
-        return mean if mean["value"] is not None else None
-
-
 def _drawn(runs: Iterable[tuple[Point, Recipe, Run]], tag: str) -> int | None:
     """How many rows of a language were drawn; None for all. Draws of one size are equally large."""
     point, _, run = next(iter(runs))
     if point.shots is None:
         return None
-    return int(run.require("train")["facts"]["shots"]["rows"].get(tag, 0)) if point.shots else 0
-
-
-def over_draws(
-    scores: Sequence[Mapping[str, Any] | None], confidence: float, bounds: tuple[float, float]
-) -> dict[str, Any] | None:
-    """The mean of the scores (`value, low, high`) of several draws: `value, low, high, sd, by_draw`; see the module.
-
-    None without scores. `low` and `high` are None where a score has none, `sd` with one draw.
-
-    >>> cell = {"value": 0.5, "low": 0.4, "high": 0.7}
-    >>> over_draws([cell], 0.95, (0.0, 1.0))["high"]
-    0.7
-    >>> round(over_draws([cell, {"value": 0.7, "low": 0.6, "high": 0.9}], 0.95, (0.0, 1.0))["low"], 2)
-    0.0
-    """
-    from scipy.special import stdtrit
-
-    known = [score for score in scores if score is not None and score["value"] is not None]
-    if not known:
-        return None
-    values = [float(score["value"]) for score in known]
-    n, value = len(values), sum(values) / len(values)
-    sd = math.sqrt(sum((v - value) ** 2 for v in values) / (n - 1)) if n > 1 else None
-    spread = float(stdtrit(n - 1, 0.5 + confidence / 2)) * sd / math.sqrt(n) if sd is not None else 0.0
-    found: dict[str, Any] = {"value": value, "low": None, "high": None, "sd": sd, "by_draw": values}
-    if all(score["low"] is not None and score["high"] is not None for score in known):
-        below = sum(score["value"] - score["low"] for score in known) / n
-        above = sum(score["high"] - score["value"] for score in known) / n
-        found["low"] = max(bounds[0], value - math.hypot(spread, below))
-        found["high"] = min(bounds[1], value + math.hypot(spread, above))
-    return found
+    return many.drawn(run, tag)
 
 
 def reached(cell: Mapping[str, Any], source: Mapping[str, Any] | None) -> str | None:
@@ -396,13 +249,9 @@ def arrives(cells: Mapping[str, Mapping[str, Any]]) -> str:
 # -- for a reader -----------------------------------------------------------------------------------------------
 
 
-def _rows(n: int) -> str:
-    return f"{n:,} row{'s' * (n != 1)}"
-
-
 def head(key: str) -> str:
     """What a column of target rows is called."""
-    return "all rows" if key == ALL else "zero-shot" if key == "0" else _rows(int(key))
+    return "all rows" if key == ALL else "zero-shot" if key == "0" else many.rows(int(key))
 
 
 def legend(found: Mapping[str, Any]) -> Iterator[str]:
@@ -411,7 +260,7 @@ def legend(found: Mapping[str, Any]) -> Iterator[str]:
     names = ", ".join(source["langs"]) if len(source["langs"]) <= 6 else f"the {len(source['langs'])} source languages"
     mean = "the mean over " if 1 < len(source["langs"]) <= 6 else ""
     if source.get("value") is not None:
-        yield f"Source: {mean}{names} has {_interval(source)} at {head(source['at'])}."
+        yield f"Source: {mean}{names} has {interval(source)} at {head(source['at'])}."
     drawn = [key for key in found["shots"] if key not in ("0", ALL)]
     if drawn:
         many = found["draws"] > 1
@@ -435,10 +284,10 @@ def screen(found: Mapping[str, Any]) -> list[list[str]]:
     header = ["language", "n", *(head(key) for key in found["shots"])]
     out = [[*header, *(["n-grams"] if floor else []), *([f"{SHARE:.0%} of source"] if shares else [])]]
     for row in found["langs"]:
-        cells = [_about(row["points"].get(key)) for key in found["shots"]]
+        cells = [about(row["points"].get(key)) for key in found["shots"]]
         line = [f"{row['lang']} {row['name']}", str(row["n"]), *cells]
-        out.append([*line, *([_about(row["floor_lang"])] if floor else []), *([row["arrives"]] if shares else [])])
-    means = [_about(found["mean"][key]) for key in found["shots"]]
+        out.append([*line, *([about(row["floor_lang"])] if floor else []), *([row["arrives"]] if shares else [])])
+    means = [about(found["mean"][key]) for key in found["shots"]]
     return [*out, ["mean over targets", "", *means, *([""] if floor else []), *([""] if shares else [])]]
 
 
@@ -456,12 +305,12 @@ def text(found: Mapping[str, Any]) -> Iterator[str]:
     yield from table(
         ["target language", "n", *names, *more, f"{SHARE:.0%} of source"],
         [
-            [f"{row['lang']} {row['name']}", row["n"], *(_interval(row["points"].get(key)) for key in shown)]
-            + ([_interval(row["floor_lang"])] if floor else [])
+            [f"{row['lang']} {row['name']}", row["n"], *(interval(row["points"].get(key)) for key in shown)]
+            + ([interval(row["floor_lang"])] if floor else [])
             + [row["arrives"] or ABSENT]
             for row in found["langs"]
         ]
-        + [["mean over targets", "", *(_interval(found["mean"][key]) for key in shown), *([""] if floor else []), ""]],
+        + [["mean over targets", "", *(interval(found["mean"][key]) for key in shown), *([""] if floor else []), ""]],
     )
     yield "\n## Share of the source's score\n"
     yield from table(
@@ -472,7 +321,7 @@ def text(found: Mapping[str, Any]) -> Iterator[str]:
     yield from table(
         ["target language", *names],
         [
-            [row["lang"], *(_interval((row["points"].get(key) or {}).get("floor_pooled")) for key in shown)]
+            [row["lang"], *(interval((row["points"].get(key) or {}).get("floor_pooled")) for key in shown)]
             for row in found["langs"]
         ],
     )
@@ -491,22 +340,6 @@ def text(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield from (f"- `{each['run']}`: {sum(each['seconds'].values()):.0f} s" for each in found["runs"])
-
-
-def _about(cell: Mapping[str, Any] | None) -> str:
-    """`0.52 ±.12`."""
-    if cell is None or cell["value"] is None:
-        return ABSENT
-    if cell["low"] is None:
-        return f"{cell['value']:.2f}"
-    wider = max(cell["value"] - cell["low"], cell["high"] - cell["value"])
-    return f"{cell['value']:.2f} ±{wider:.2f}".replace("±0.", "±.")
-
-
-def _interval(cell: Mapping[str, Any] | None) -> str:
-    if cell is None or cell["value"] is None:
-        return ABSENT
-    return f"{cell['value']:.3f}" + ("" if cell["low"] is None else f" [{cell['low']:.3f}, {cell['high']:.3f}]")
 
 
 def _share(cell: Mapping[str, Any] | None) -> str:

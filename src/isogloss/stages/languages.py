@@ -143,8 +143,8 @@ def languages(
 ) -> Known:
     """What is known of a language, given in any way of writing it, and the `near` languages nearest to it.
 
-    `by` is a kind of distance, or "all": then languages are ordered by the mean over IN_ALL of their place among all
-    languages, drawn to the middle where a distance rests on few features, and in the middle where it is unknown.
+    `by` is a kind of distance, or "all": languages are ordered by their place among all languages, drawn to the middle
+    where a distance rests on few features; for "all" by the mean over IN_ALL, in the middle where one is unknown.
     `among` are the rows that may be neighbours, all by default. Raises DataError for what is no language, InputError
     for what is no kind, MissingError when the kind needs data that is not here.
     """
@@ -205,7 +205,7 @@ def _nearest(tag: str, candidates: list[str], kinds: list[str], n_near: int) -> 
         has = ~np.isnan(values)
         # equal distances share a place; the nearest have place 0
         row[has] = np.searchsorted(np.sort(values[has]), values[has]) / max(1, int(has.sum()) - 1)
-        if len(kinds) > 1 and kind not in ("genetic", "geographic"):
+        if kind not in ("genetic", "geographic"):
             row[has] = (n[has] * row[has] + THIN * MIDDLE) / (n[has] + THIN)
         unknown &= ~has
         ties -= n
@@ -313,6 +313,8 @@ def near_head(found: Known, width: int) -> list[str]:
         what = "place: 0 nearest, 1 farthest; the mean over the distances beside it, drawn to 0.5 where little is known"
     else:
         what = f"{found.by}: {typology.MEANS[found.by]}"
+        if found.by not in ("genetic", "geographic"):
+            what += "; where few features are known of both, the place in this list is drawn to the middle"
     return textwrap.wrap(f"nearest to {found.row.tag}. {what}", width)
 
 

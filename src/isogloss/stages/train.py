@@ -39,11 +39,9 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
     Of several processes (torchrun) the first one does this, and the others call `follow`.
     Raises StaleError when the run holds a model made from something else, BudgetEnded when nothing could be finished.
     """
-    reads = {**recipe.sections("task", "model", "train", "budget", "seed"), "corpus": run.key("prepare")}
+    reads = what_is_read(recipe, run)
     if recipe.loops:
-        from isogloss.stages.training import loop, setup
-
-        reads |= setup.sources(recipe)
+        from isogloss.stages.training import loop
     changed = run.differences("train", reads) if not again else ["again"]
     if changed == []:
         say.line("train     fresh, nothing to do")
@@ -85,6 +83,16 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
     )
 
 
+def what_is_read(recipe: Recipe, run: Run) -> dict[str, Any]:
+    """What a training is made from, as its stamp has it."""
+    reads = {**recipe.sections("task", "model", "train", "budget", "seed"), "corpus": run.key("prepare")}
+    if recipe.loops:
+        from isogloss.stages.training import setup
+
+        reads |= setup.sources(recipe)
+    return reads
+
+
 def start_folder(recipe: Recipe, run: Run) -> Path:
     """Where a model made from scratch begins: what is kept there from another recipe or corpus is removed."""
     folder = run.path("start")
@@ -122,22 +130,26 @@ def train_rows(recipe: Recipe, run: Run, split: str = "train") -> pl.DataFrame:
         absent = [tag for tag in recipe.train.langs if tag not in set(rows["lang"])]
         if absent and rows.height and split == "train":
             raise DataError(f"train.langs names {', '.join(absent)}, which has no train rows in the corpus")
-    if rows.is_empty() and split == "train":
+    if rows.is_empty() and split == "train" and recipe.train.langs != []:
         raise DataError("no train rows are left; look at data.split, train.langs and dropped/")
     if recipe.train.shots is not None and split == "train":
-        rows = pl.concat([rows, _shots(recipe, every.filter(~pl.col("lang").is_in(recipe.train.langs or [])))])
+        rows = pl.concat([rows, _shots(recipe, every)])
     return rows
 
 
-def _shots(recipe: Recipe, others: pl.DataFrame) -> pl.DataFrame:
+def _shots(recipe: Recipe, every: pl.DataFrame) -> pl.DataFrame:
     """What `train.shots` draws of the train rows of the other languages."""
     spec = recipe.train.shots
     assert spec is not None
+    others = every.filter(~pl.col("lang").is_in(recipe.train.langs or []))
+    if spec.langs is not None:
+        others = others.filter(pl.col("lang").is_in(spec.langs))
     allowed = recipe.the_task.knobs.get("labels")
     if allowed:
         others = others.filter(pl.col("label").is_in(allowed))
     if others.is_empty():
-        raise DataError("train.shots draws rows of languages that train.langs does not name, and none has train rows")
+        named = f"{', '.join(spec.langs)}, of which" if spec.langs else "languages that train.langs does not name, and"
+        raise DataError(f"train.shots draws rows of {named} none has train rows")
     return shots.draw(others, spec.rows, seed=recipe.seed, number=spec.draw)
 
 
@@ -145,7 +157,8 @@ def drawn_rows(recipe: Recipe, run: Run, rows: pl.DataFrame) -> dict[str, int]:
     """How many of the train `rows` each language has that `train.langs` does not name, 0 included; {} without shots."""
     if recipe.train.shots is None:
         return {}
-    others = [tag for tag in run.require("prepare")["facts"]["langs"] if tag not in (recipe.train.langs or ())]
+    present = recipe.train.shots.langs or run.require("prepare")["facts"]["langs"]
+    others = [tag for tag in present if tag not in (recipe.train.langs or ())]
     counts = dict(rows.group_by("lang").len().rows())
     return {tag: int(counts.get(tag, 0)) for tag in sorted(others)}
 

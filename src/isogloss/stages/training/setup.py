@@ -213,7 +213,8 @@ def _choosing(spec: Train, rows: pl.DataFrame) -> list[str]:
     langs = sorted(rows["lang"].unique().to_list())
     choosing = [lang for lang in langs if spec.langs is None or lang in spec.langs]
     n_own, n_drawn = Counter(rows["lang"].to_list()), spec.shots.rows if spec.shots else 0
-    strangers = [lang for lang in langs if lang not in choosing and n_own[lang] > n_drawn]
+    drawn_of = langs if spec.shots is None or spec.shots.langs is None else spec.shots.langs
+    strangers = [lang for lang in langs if lang not in choosing and (n_own[lang] > n_drawn or lang not in drawn_of)]
     if strangers:
         raise IsoglossError(
             f"rows of {', '.join(strangers)} reached training; train.langs does not name it"
