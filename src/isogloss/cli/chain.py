@@ -276,3 +276,42 @@ def compare_sources(
     for line in textwrap.wrap(" ".join(stage.legend(found)), screen_width()):
         put(line)
     put(f"\nreport: {Path(found['folder']) / 'sources.md'}")
+
+
+@app.command("compare-mixes")
+def compare_mixes(
+    recipe: Target,
+    mixes: Annotated[
+        str,
+        typer.Option(
+            "--mixes",
+            metavar="MIXES",
+            help="Two or more, with commas between, knobs behind colons; the first is what others are compared with: "
+            "temperature:tau=0.3,unimax:epochs=4",
+        ),
+    ],
+    seeds: Annotated[int, typer.Option("--seeds", metavar="K", help="Trainings of each mix.")] = 3,
+    sets: Sets = None,
+    runs: Runs = Path("runs"),
+    again: Again = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe with each of several mixes, and show what each does to every language."""
+    import textwrap
+
+    from isogloss.stages import compare_mixes as stage
+
+    found = stage.compare_mixes(recipe, mixes, seeds=seeds, sets=sets or (), runs=runs, again=again, say=Screen())
+    if as_json:
+        put_json(found)
+        return
+    put(f"\n{found['metric']} on test, the worst language of {found['first']} first\n")
+    for line in columns(stage.screen(found), screen_width()):
+        put(line)
+    put()
+    for line in stage.verdicts(found):
+        put("\n".join(textwrap.wrap(line, screen_width(), subsequent_indent="  ")))
+    put()
+    for line in textwrap.wrap(" ".join(stage.legend(found)), screen_width()):
+        put(line)
+    put(f"\nreport: {Path(found['folder']) / 'mixes.md'}")

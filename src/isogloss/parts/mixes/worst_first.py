@@ -81,7 +81,8 @@ def _excess(names: list[str], course: list[dict[str, float]], seen: Mapping[str,
     away = sign * (floor - dev)
     # of a share of right answers; a score without such a range is as uncertain as a coin. One for all languages: what
     # looks sure because it is extreme must not weigh more
-    spread = sum(np.where((x >= 0) & (x <= 1), x * (1 - x), 0.25) for x in (floor, dev))
+    each = [np.where((x >= 0) & (x <= 1), x * (1 - x), 0.25) for x in (floor, dev)]
+    spread = each[0] + each[1]
     known_at = ~np.isnan(away) & (n >= 1)
     usual = max(float(spread[known_at].mean()), 0.02) if known_at.any() else 0.5
     noise = np.where(known_at, usual / np.maximum(n, 1), np.inf)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Trackers:
         """One evaluation."""
         numbers = figures(row, by_lang, seen)
         for name, tracker in list(self._open):
-            self._try(name, lambda tracker=tracker: tracker.log(numbers, step=row.step))
+            self._try(name, partial(tracker.log, numbers, step=row.step))
 
     def close(self) -> None:
         """End them, once."""
