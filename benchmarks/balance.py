@@ -33,7 +33,7 @@ ASKED = {
     "ngram": "temperature:tau=0.3,natural,temperature:tau=0.0,unimax:epochs=8",
     "isogloss/mini": "temperature:tau=0.3,natural,unimax:epochs=8,cooldown,worst_first",
 }
-# Labels of no task take part in training here, so that only what mixes do differs.
+# Tokens that are read of a text.
 LENGTH = 96
 
 
@@ -67,7 +67,7 @@ def run(
     """The answers on test of a run, and its labels."""
     loops = family != "ngram"
     value = {
-        "name": name, "model": "ngram" if not loops else family, "seed": 17, "data": {"raw": [str(rows)]}, "train": train,
+        "name": name, "model": family if loops else {"use": "ngram", "scope": "pooled"}, "seed": 17, "data": {"raw": [str(rows)]}, "train": train,
         "evaluate": {"baselines": [], "resamples": 200}, **more,
     }  # fmt: skip
     _, made = chain.advance(value, "evaluate", runs=at / "runs", say=Say())

@@ -710,7 +710,8 @@ def summed_draws(
         se, diff = math.sqrt(of_rows + of_draws), float(diffs.mean())
         parts = of_rows**2 / max(1, n_units - 1) + (of_draws**2 / (n_draws - 1) if n_draws > 1 else 0.0)
         half = float(stdtrit(se**4 / parts, 0.5 + confidence / 2)) * se if parts else 0.0
-        half = half if n_units > 1 else math.inf
+        width = float(metric.RANGE[1] - metric.RANGE[0])
+        half = max(half, _reach(n_units, width, 1 - confidence)) if n_units > 1 else math.inf
         out[key] = {
             "a": float(found[:n_draws].mean()), "b": float(found[n_draws:].mean()), "diff": diff,
             "low": diff - half, "high": diff + half, "sd": sd if n_draws > 1 else None, "se": se,

@@ -108,6 +108,12 @@ def compare_mixes(
     made, _ = chain.target(given, runs, sets)
     if not made.labelled:
         raise RecipeError(f"compare-mixes is for tasks with labels, and '{made.task.use}' has none", key="task")
+    if made.family.knobs.get("scope") == "lang":
+        raise RecipeError(
+            "model: with scope = 'lang' every language has a model of its own, so that no mix changes anything; use "
+            "scope = 'pooled'",
+            key="model.scope",
+        )
     # seed by seed, so that whoever ends it early has whole comparisons
     names = [(mix, k, f"{made.name}-mix-{mix.slug}-seed-{k}") for k in range(seeds) for mix in wanted]
     many.named("compare-mixes", (name for _, _, name in names))
