@@ -290,6 +290,7 @@ class Train(Section):
         "none",
         description="last step: fit the probabilities to the dev rows of each language, shrunk to what fits all: how sure "
         "they are (temperature), and also which label is chosen (bias)",
+        exclude_if=lambda value: value == "none",
     )
     seed: Annotated[int, Field(ge=0)] | None = Field(
         None,
