@@ -162,3 +162,12 @@ def test_one_language_and_one_row() -> None:
         if judged.stop:
             break
     assert i >= 2
+
+
+def test_dev_sets_of_five_rows_end_by_their_mean() -> None:
+    course = Course(dict.fromkeys(LANGS, 5), Stop(on="lang", patience=3))
+    for i in range(8):
+        assert not course.see(dict.fromkeys(LANGS, 0.2 * (i // 2))).left  # flat in every other evaluation, and rising
+    stopped = [course.see(dict.fromkeys(LANGS, 0.6)).stop for _ in range(6)]
+    assert stopped.index(True) >= 2
+    assert course.watch.untold == tuple(LANGS)

@@ -508,11 +508,12 @@ def _sentences(judged: Judged, step: int, watch: Supervisor, spec: Train) -> Ite
             yield f"{where} {goes_on}: {fall.sentence(watch.name, spec.keep.drop_at_most)}"
     if judged.left:
         yield (
-            f"{', '.join(judged.left)} shows no rise over {spec.stop.patience if spec.stop else 0} evaluations and leaves "
-            f"the mix; {len(set(watch.levels.langs) - set(watch.out))} languages go on"
+            f"no rise over {spec.stop.patience if spec.stop else 0} evaluations: {_some(judged.left)} "
+            f"{'leaves' if len(judged.left) == 1 else 'leave'} the mix; {len(set(watch.levels.langs) - set(watch.out))} of "
+            f"{len(watch.levels.langs)} languages go on"
         )
     if judged.returned:
-        yield f"{', '.join(judged.returned)} has fallen since it left, and comes again"
+        yield f"fallen since they left, and coming again: {_some(judged.returned)}"
     if step in watch.steps:
         added = watch.steps[step]
         counts = Counter(row["verdict"] for row in judged.retained)

@@ -17,6 +17,7 @@ from isogloss.core import lang as lang_table
 from isogloss.core import parts
 from isogloss.core.corpus import Corpus
 from isogloss.core.errors import DataError, InputError, IsoglossError
+from isogloss.core.evidence import FEW_UNITS
 from isogloss.core.recipe import Bound, Recipe, Train
 from isogloss.core.run import Run
 from isogloss.core.say import Say
@@ -378,11 +379,16 @@ def _say_cut(langs: Sequence[str], encoded: Sequence[Mapping[str, Any]], say: Sa
 
 
 def cautions(job: Job, plan_: Plan) -> Iterator[str]:
-    """The classic warnings for few-shot rows: a large pretrained model forgets at high rates, and learns few rows by heart.
+    """What cannot be kept; and the classic warnings for few-shot rows: a large pretrained model forgets at high rates, and learns few rows by heart.
 
     Adapters and small models (`isogloss/mini` has 9 million parameters) bear, and need, more than that.
     """
     spec, model = job.spec, job.trainee.model
+    protected = spec.keep.langs if spec.keep is not None and spec.keep.langs else job.watch.langs
+    untold = [lang for lang in job.watch.untold if lang in protected]
+    if spec.keep is not None and untold:
+        shown = ", ".join(untold[:5]) + (f" and {len(untold) - 5} more" if len(untold) > 5 else "")
+        yield f"train.keep can see no fall in languages with fewer than {FEW_UNITS} dev rows: {shown}"
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if spec.shots is None or model.facts["start"] == "scratch" or n_trained <= LARGE:
         return

@@ -16,7 +16,7 @@ import polars as pl
 from isogloss.core import lang as lang_table
 from isogloss.core import report
 from isogloss.core.errors import IsoglossError
-from isogloss.core.evidence import Fall, Levels, pseudo_values
+from isogloss.core.evidence import FEW_UNITS, Fall, Levels, pseudo_values
 from isogloss.core.recipe import Keep, Stop
 
 # What the rate is multiplied by after a collapse, and after a rollback.
@@ -146,6 +146,12 @@ class Supervisor:
             by_lang, mean, worst, better, left=left, returned=returned, retained=retained, stop=self._ends(spent)
         )
 
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Languages of which nothing can be said while the model is trained: too few dev rows."""
+        known = dict(zip(self.levels.langs, self.levels.n_units.tolist(), strict=True))
+        return tuple(lang for lang in self.langs if known.get(lang, 0) < FEW_UNITS)
+
     def scores(self, outputs: Any) -> dict[str, float]:
         """What a model scores by language that gives these outputs for the dev rows."""
         return self._by_lang(self._counts(outputs))
@@ -255,7 +261,9 @@ class Supervisor:
 
     def _leaving(self, step: int) -> tuple[str, ...]:
         """Languages that have converged: their rise over the last `patience` evaluations, shrunk over the languages that
-        still come, is not above `FLAT` at `IN_A_ROW` evaluations in a row."""
+        still come, is not above `FLAT` at `IN_A_ROW` evaluations in a row. Those with fewer than `FEW_UNITS` units can say
+        nothing of themselves: they leave with the last of the others, and where there is none, when the mean has not risen
+        over `patience` evaluations."""
         if self.stop is None or self.stop.on != "lang" or len(self.past) <= self.stop.patience:
             return ()
         before, now = (self._values(self.past[at]["by_lang"]) for at in (-1 - self.stop.patience, -1))
@@ -263,13 +271,22 @@ class Supervisor:
         rises = self.levels.rises(before, now, here)
         flat = FLAT * self.levels.width if np.isfinite(self.levels.width) else 0.0
         left = []
-        for lang, rise, comes in zip(self.levels.langs, rises.tolist(), here.tolist(), strict=True):
+        told = self.levels.n_units >= FEW_UNITS
+        for lang, rise, comes in zip(self.levels.langs, rises.tolist(), (here & told).tolist(), strict=True):
             if not comes or np.isnan(rise):
                 continue
             self.flat[lang] = self.flat.get(lang, 0) + 1 if rise <= flat else 0
             if self.flat[lang] >= IN_A_ROW:
-                self.out[lang] = step
                 left.append(lang)
+        few = [
+            lang
+            for lang, tells in zip(self.levels.langs, told.tolist(), strict=True)
+            if not tells and lang not in self.out
+        ]
+        others = [lang for lang, tells in zip(self.levels.langs, told.tolist(), strict=True) if tells]
+        if all(lang in self.out or lang in left for lang in others) and (others or self.since >= self.stop.patience):
+            left += few
+        self.out |= dict.fromkeys(left, step)
         return tuple(left)
 
     # -- languages that are added step by step ------------------------------------------------------------------
