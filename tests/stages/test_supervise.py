@@ -169,5 +169,5 @@ def test_dev_sets_of_five_rows_end_by_their_mean() -> None:
     for i in range(8):
         assert not course.see(dict.fromkeys(LANGS, 0.2 * (i // 2))).left  # flat in every other evaluation, and rising
     stopped = [course.see(dict.fromkeys(LANGS, 0.6)).stop for _ in range(6)]
-    assert stopped.index(True) >= 2
+    assert not stopped[0] and stopped[-1]
     assert course.watch.untold == tuple(LANGS)
