@@ -6,8 +6,9 @@ is fitted first, where u is how much a row of a source is worth anywhere (confou
 so it is not used) and k what it is worth for this target; k gives the score of each source alone at 1,000 rows.
 TyDiQA and XNLI of Litmus are not used: two halves of their configurations agree on k at 0.0 to 0.3.
 
-There are two rankers: `lexical`, on models without pretraining (n-grams), and `pretrained`. Both answer for everything, the
-one more for n-grams and both alike for the rest: they err in different places. Signs are fixed beforehand (`SIGNS`): what brings two
+There are three rankers: two on models without pretraining (n-grams), `signs`, to which kin in another script are strangers, and
+`lexical`, to which they are kin, and `pretrained`. The first and the last answer for n-grams, the others, alike, for the rest:
+they err in different places. Signs are fixed beforehand (`SIGNS`): what brings two
 languages closer never counts against a source. That is what carries over to tables nobody has seen. What is chosen was
 chosen by leaving out whole packs of tables in turn, and the target's language out of the others; docs/log.md has the
 numbers. Only coefficients are written.
@@ -50,11 +51,13 @@ SIGNS = {
 FREE = ("resource", "speakers")
 # Per ranker: how much heavier a row counts that is one unit better (what is first matters, what is last does not), what
 # a source did for other targets beyond its facts, and the share of trees.
-TOP = {"lexical": 0.4, "pretrained": 0.0}
-EVIDENCE = {"lexical": 1.0, "pretrained": 0.0}
-SHARE = {"lexical": 0.5, "pretrained": 0.3}
-# Weight of the lexical ranker, by what kind of model is going to be trained.
-MIX = {"ngram": 0.85, "any": 0.5}
+TOP = {"signs": 0.4, "lexical": 0.4, "pretrained": 0.0}
+EVIDENCE = {"signs": 1.0, "lexical": 1.0, "pretrained": 0.0}
+SHARE = {"signs": 0.5, "lexical": 0.5, "pretrained": 0.3}
+REGIME = {"signs": "lexical", "lexical": "lexical", "pretrained": "pretrained"}
+BY_SIGNS = ("signs",)  # kinship counts within a script only: in another one there is nothing to be recognised
+# Weights of the rankers, by what kind of model is going to be trained.
+MIX = {"ngram": {"signs": 0.85, "pretrained": 0.15}, "any": {"lexical": 0.5, "pretrained": 0.5}}
 # Folds of target languages where something is left out; 0: every language (family) by itself.
 FOLDS = {"target": 0, "family": 0, "pack": 6}
 # How much wider an interval is where no typology is known of a pair. In the matrices it makes no difference up to a half;
@@ -213,9 +216,10 @@ def stack(tables: Sequence[Table], names: Sequence[str], sizes: bool, top: float
     return Rows(X, z, w / w.mean(), at_table, at, source, target)
 
 
-def fit(rows: Rows, use: np.ndarray, names: Sequence[str], share: float) -> dict[str, Any]:
+def fit(rows: Rows, use: np.ndarray, names: Sequence[str], share: float, by_signs: bool = False) -> dict[str, Any]:
     """A Ranker as the asset has it, from the rows at `use`: ridge regression and trees, signs fixed."""
     X, z, w = rows.X[use], rows.z[use], rows.w[use]
+    X = sources.within_script(X, names) if by_signs else X
     w = w / w.mean()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a column without one value
@@ -224,7 +228,7 @@ def fit(rows: Rows, use: np.ndarray, names: Sequence[str], share: float) -> dict
     scale = np.where(scale > 1e-9, scale, 1.0)
     A = np.nan_to_num((X - centre) / scale)
     weights = signed(A, z, w, np.array([SIGNS[name] for name in names]))
-    made = {"names": list(names), "share": share}
+    made = {"names": list(names), "share": share, "by_signs": by_signs}
     made |= {"centre": centre, "scale": scale, "weights": weights, "low": low, "high": high}
     return made | {"trees": trees(X, z, w, names) if share else []}
 
@@ -288,10 +292,10 @@ def evidence(rows: Rows, use: np.ndarray, said: np.ndarray) -> dict[str, float]:
 
 def fitted(tables: Sequence[Table], name: str, columns: Sequence[str], use: Any = None) -> dict[str, Any]:
     """A ranker with its evidence, as the asset has them; `use(table, target)` says which rows may be seen."""
-    mine = [table for table in tables if table.fits and table.regime == name]
+    mine = [table for table in tables if table.fits and table.regime == REGIME[name]]
     rows = stack(mine, columns, "log_rows" in columns, TOP[name])
     seen = np.array([use is None or use(mine[i], t) for i, t in zip(rows.table, rows.target, strict=True)])
-    made = fit(rows, seen, columns, SHARE[name])
+    made = fit(rows, seen, columns, SHARE[name], name in BY_SIGNS)
     made["evidence"] = {}
     if EVIDENCE[name]:
         said = sources._ranker(made).value(rows.X[seen])
@@ -331,14 +335,14 @@ def _use(made: dict[str, Any]) -> tuple[sources.Ranker, dict[str, float]]:
 
 def mixed(made: dict[str, tuple[sources.Ranker, dict[str, float]]], table: Table, held: Sequence[int]) -> np.ndarray:
     """What the rankers say of the targets at `held`, mixed as for the table's kind of model `(S, held)`."""
-    weight = MIX["ngram" if table.regime == "lexical" else "any"]
+    weights = MIX["ngram" if table.regime == "lexical" else "any"]
     total = np.zeros((len(table.S), len(held)))
-    for name, (ranker, own) in made.items():
+    for name, weight in weights.items():
+        ranker, own = made[name]
         missing = np.full(table.Y.shape, np.nan)
         x = np.stack([table.columns.get(column, missing)[:, held] for column in ranker.names], axis=-1)
         said = ranker.value(x.reshape(-1, x.shape[-1])).reshape(total.shape)
-        said += np.array([own.get(tag, 0.0) for tag in table.S])[:, None]
-        total += (weight if name == "lexical" else 1 - weight) * said
+        total += weight * (said + np.array([own.get(tag, 0.0) for tag in table.S])[:, None])
     return total
 
 

@@ -50,7 +50,7 @@ def test_a_ranking_is_whole_ordered_and_inside_its_intervals(target: str, candid
         assert one.reasons and all(reason.words for reason in one.reasons)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)
 @given(st.randoms(use_true_random=False), st.sampled_from(POOL))
 def test_no_order_and_no_other_candidate_changes_an_answer(rng: random.Random, target: str) -> None:
     mixed = rng.sample(POOL, len(POOL))
@@ -93,6 +93,30 @@ def test_when_the_target_is_english_the_mean_source_is_the_zero() -> None:
 def test_a_near_relative_beats_a_stranger(target: str, near: str, far: str, family: str | None) -> None:
     (ranking,) = sources.rank([target], [near, far], task="classify", family=family)
     assert order(ranking) == [near, far]
+
+
+def test_to_ngrams_a_relative_in_another_script_is_a_stranger() -> None:
+    (ranking,) = sources.rank(["hin_Deva"], ["urd_Arab", "npi_Deva"], task="classify", family="ngram")
+    nepali, urdu = ranking.candidates
+    assert (nepali.source, urdu.source) == ("npi_Deva", "urd_Arab")
+    assert nepali.chosen and not urdu.chosen and urdu.low < 0
+    ranker = sources.prior().rankers["signs"]
+    found = sources.code_features(["urd_Arab"], ["hin_Deva"])
+    x = np.array([[found[name][0, 0] for name in ranker.names]])
+    stranger = np.array([[sources.STRANGERS.get(name, found[name][0, 0]) for name in ranker.names]])
+    assert (x != stranger).any() and ranker.value(x) == ranker.value(stranger)
+    names = ("script", "kin_close", "genetic", "geographic")
+    x = np.array(
+        [
+            [1, 0.9, 0.2, 0.3],
+            [0, 0.9, 0.2, 0.3],
+            [0.5, 0.8, 0.4, 0.3],
+            [0, math.nan, math.nan, 0.3],
+            [1, math.nan, 0.2, 0.3],
+        ]
+    )
+    wanted = [[1, 0.9, 0.2, 0.3], [0, 0, 1, 0.3], [0.5, 0.4, 0.7, 0.3], [0, 0, 1, 0.3], [1, math.nan, 0.2, 0.3]]
+    np.testing.assert_allclose(sources.within_script(x, names), wanted)
 
 
 def test_a_language_without_any_typology_is_answered_with_wider_intervals() -> None:

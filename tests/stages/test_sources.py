@@ -163,3 +163,6 @@ def test_own_scores_are_learned_from(tmp_path: Path) -> None:
     (tmp_path / "no.csv").write_text("source,score\neng,1\n", encoding="utf-8")
     none = shell(*given, "--scores", "no.csv", cwd=tmp_path)
     assert none.code == 2 and "three columns" in none.err
+    (tmp_path / "sources.json").write_text('{"better": "higher", "langs": [{"lang": "swh_Latn"}]}', encoding="utf-8")
+    damaged = shell(*given, "--scores", "sources.json", cwd=tmp_path)
+    assert damaged.code == 2 and "not what compare-sources writes" in damaged.err

@@ -3,8 +3,9 @@
 In the spirit of LangRank (Lin et al. 2019): features of a pair of languages (kinship, place, typology, script), of the
 source (resource class, speakers) and, where texts are given, of the data (overlap, similarity, size) go into a ridge
 regression and small boosted trees, whose weighted mean is the answer. What brings two languages closer never counts
-against a source. There are two of them, fitted on models that know nothing but the source (`lexical`, n-grams) and on
-pretrained ones; for n-grams the first answers nearly alone, for all else both alike. Only coefficients are shipped, in
+against a source. There are three of them. Two were fitted on models that know nothing but the source (n-grams): to `signs` kin
+in another script are strangers, to `lexical` they are kin; `pretrained` was fitted on pretrained ones. For n-grams `signs`
+answers nearly alone, for all else the other two alike. Only coefficients are shipped, in
 `assets/sources.json`, which tools/make_sources.py fits; that file says on what, and how well it did on targets and tables
 it had not seen. English is one candidate among others, and the unit is points of the task's score over training from
 English.
@@ -88,6 +89,15 @@ TEXTS: Mapping[str, str] = {
     "log_overlap_subword": "texts",
     "ttr_dist": "texts",
     "log_rows": "size",
+}
+# Of kinship, what is said of strangers.
+STRANGERS: Mapping[str, float] = {
+    "genetic": 1.0,
+    "kin_close": 0.0,
+    "genus": 0.0,
+    "family": 0.0,
+    "macrolanguage": 0.0,
+    "shared_groups": 0.0,
 }
 # Scripts that are made of others, after ISO 15924.
 _MADE_OF = {"Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",), "Hant": ("Hani",)}
@@ -268,7 +278,8 @@ class Ranker:
     `centre, scale, weights (F,)`; a value that is unknown counts as the mean. `trees`: per tree arrays of nodes
     `feature` (-1: a leaf), `threshold`, `left`, `right`, `value` and `unknown_left`. `share` is the weight of trees.
     `low, high (F,)`: what a feature was where it was fitted; beyond, it counts as that. `evidence`: by source, what was
-    seen of it on many targets that its facts do not say.
+    seen of it on many targets that its facts do not say. `by_signs`: it is about models that know nothing but signs, so
+    that kinship counts as far as two languages share their script (`within_script`).
     """
 
     names: tuple[str, ...]
@@ -280,10 +291,11 @@ class Ranker:
     evidence: Mapping[str, float]
     low: Array
     high: Array
+    by_signs: bool = False
 
     def value(self, x: Array) -> Array:
         """The answer for each row of `x (N, F)`, up to a constant that is the same for all."""
-        x = np.clip(x, self.low, self.high)
+        x = np.clip(within_script(x, self.names) if self.by_signs else x, self.low, self.high)
         out = (1 - self.share) * (np.nan_to_num((x - self.centre) / self.scale) @ self.weights)
         rows, missing = np.arange(len(x)), np.isnan(x)
         for tree in self.trees if self.share else ():
@@ -299,6 +311,17 @@ class Ranker:
                 at = np.where(asked < 0, at, np.where(left, tree["left"][at], tree["right"][at]))
             out = out + self.share * tree["value"][at]
         return np.asarray(out)
+
+
+def within_script(x: Array, names: Sequence[str]) -> Array:
+    """Rows of `x (N, F)` with kinship drawn to that of strangers as far as the script is not shared: to n-grams, Hindi
+    and Urdu are strangers."""
+    out, share = x.copy(), x[:, list(names).index("script")]
+    for i, name in enumerate(names):
+        if name in STRANGERS:
+            near = share * x[:, i] + (1 - share) * STRANGERS[name]
+            out[:, i] = np.where(share > 0, near, STRANGERS[name])  # unknown stays unknown, but not across scripts
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +351,7 @@ class Prior:
     """Everything in `assets/sources.json` that is needed to answer."""
 
     rankers: Mapping[str, Ranker]
-    mix: Mapping[str, float]
+    mix: Mapping[str, Mapping[str, float]]
     tasks: Mapping[str, Fitted]
     unknown: float
     made: str
@@ -358,7 +381,7 @@ def _ranker(value: Mapping[str, Any]) -> Ranker:
         np.array(value[key], float) for key in ("centre", "scale", "weights", "low", "high")
     )
     names, share, evidence = tuple(value["names"]), float(value["share"]), dict(value["evidence"])
-    return Ranker(names, centre, scale, weights, trees, share, evidence, low, high)
+    return Ranker(names, centre, scale, weights, trees, share, evidence, low, high, bool(value["by_signs"]))
 
 
 # -- the answer -------------------------------------------------------------------------------------------------
@@ -588,14 +611,13 @@ def _learned(scale: Fitted, past: Past, said: Array, target: str) -> tuple[Fitte
     return scale, {others.sources[i]: float(found.effects[i]) for i in seen}
 
 
-def _rankers(mix: float, texts: bool) -> list[tuple[float, Ranker]]:
+def _rankers(mix: Mapping[str, float], texts: bool) -> list[tuple[float, Ranker]]:
     """The rankers that answer, with their weights."""
     suffix, every = "_texts" if texts else "", prior().rankers
-    found = [(mix, every[f"lexical{suffix}"]), (1 - mix, every[f"pretrained{suffix}"])]
-    return [(weight, ranker) for weight, ranker in found if weight]
+    return [(weight, every[f"{name}{suffix}"]) for name, weight in mix.items()]
 
 
-def _units(rows: Sequence[str], found: Mapping[str, Array], mix: float, texts: bool) -> Array:
+def _units(rows: Sequence[str], found: Mapping[str, Array], mix: Mapping[str, float], texts: bool) -> Array:
     """What the rankers say of each source `(S,)`, in units of the ranking, up to a constant."""
     total = np.zeros(len(rows))
     for weight, ranker in _rankers(mix, texts):
@@ -605,7 +627,7 @@ def _units(rows: Sequence[str], found: Mapping[str, Array], mix: float, texts: b
 
 
 def _shares(
-    rows: Sequence[str], found: Mapping[str, Array], mix: float, base: int, sampled: set[str]
+    rows: Sequence[str], found: Mapping[str, Array], mix: Mapping[str, float], base: int, sampled: set[str]
 ) -> list[dict[str, float]]:
     """What each heading adds to each source over the one at `base`, in units of the ranking.
 

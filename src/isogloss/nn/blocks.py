@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from isogloss.nn.first import whole
+
 
 class _Caught(Exception):
     """The states are there; what is above need not run."""
@@ -32,7 +34,8 @@ def states_at(
     last = k == len(blocks)
     handle = blocks[-1].register_forward_hook(leaving) if last else blocks[k].register_forward_pre_hook(entering)
     try:
-        model(**inputs)
+        with whole():
+            model(**inputs)
     except _Caught as caught:
         return caught.states
     finally:

@@ -96,6 +96,17 @@ def keep_freed() -> None:
         libc.mallopt(trim, 2**31 - 1)
 
 
+def few_kernels() -> None:
+    """Let oneDNN keep 64 compiled kernels at once instead of 1,024, where the user has not said how many.
+
+    A kernel is compiled for one shape, and every length of a batch is another: kept, they took up to half a gigabyte in
+    the training of a small part of an encoder, and a step was no faster (docs/log.md). Must come before the first step.
+    """
+    import os
+
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+
+
 def give_back() -> None:
     """Give memory that was freed back to the system. Without glibc: nothing."""
     import ctypes

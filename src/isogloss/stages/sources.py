@@ -247,11 +247,15 @@ def _scored(where: str) -> Iterator[tuple[str, Any]]:
     path = Path(where)
     if path.name == "sources.json" and path.is_file():
         value = files.read_json(path, "repeat isogloss compare-sources, or give another file")
-        if not isinstance(value, dict) or value.get("better") != "higher":
+        try:
+            better, rows_of = value["better"], {row["lang"]: row["zero"]["by_source"] for row in value["langs"]}
+            told = [(source, tag, cell["value"]) for tag, some in rows_of.items() for source, cell in some.items()]
+        except (KeyError, TypeError, AttributeError):
+            better, told = "", []
+        if better != "higher":
             raise DataError(f"{where} is not what compare-sources writes, or its metric is better when it is lower")
-        for row in value.get("langs", ()):
-            for source, cell in row["zero"]["by_source"].items():
-                yield where, {"source": source, "target": row["lang"], "score": cell["value"]}
+        for source, target, score in told:
+            yield where, {"source": source, "target": target, "score": score}
         return
     for raw in expand(path, where, format=None, encoding="utf-8", rows=None, given={}):
         for line, row in read_rows(raw):

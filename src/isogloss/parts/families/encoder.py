@@ -138,6 +138,8 @@ def load(start: Start, *, name: str = "", revision: str | None = None, scratch: 
             said = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
             raise InputError(f"the model {name} cannot be read ({said}); is its folder whole?") from error
     pooling = (pooling_of(folder) if folder else "mean") if start.embeds else None
+    if not start.embeds:
+        _first_only(net)
     made = TextModel(net, tokenizer, start.labels, _positions(config, tokenizer), facts, pooling)
     made.reread = partial(_tokenizer, folder) if folder is not None else None
     return made
@@ -202,6 +204,15 @@ def _scratch_tokenizer(start: Start, scratch: Scratch) -> Any:
     if (folder / "tokenizer.json").is_file():
         return _tokenizer(folder)
     return made.train_tokenizer(start.rows()["text"].to_list(), scratch.vocab, folder)
+
+
+def _first_only(net: Any) -> None:
+    """A head reads one token: of the last block no other is computed."""
+    from isogloss.nn import first
+
+    layers = _reach(net, architecture(net.config).blocks)
+    if len(layers):
+        first.only(layers[-1], net.config.model_type)
 
 
 def _config(folder: Path) -> Any:
@@ -419,6 +430,8 @@ def read(folder: Path) -> TextModel:
             ) from error
     labels = [config.id2label[i] for i in range(config.num_labels)] if head else []
     pooling = None if head else pooling_of(folder)
+    if head:
+        _first_only(net)
     return _placed(TextModel(net, tokenizer, labels, _positions(config, tokenizer), {}, pooling))
 
 

@@ -64,6 +64,7 @@ def learn(
     Raises BudgetEnded when the seconds end before one checkpoint was evaluated, InputError when training diverges.
     """
     check_trackers(recipe.train.trackers)
+    memory.few_kernels()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
     store = _store(recipe, run, reads, world, again=again)
