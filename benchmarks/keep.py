@@ -62,6 +62,8 @@ def measure(runs: int, seed: int = 0) -> list[dict[str, Any]]:
     cases += [
         (n, loss, 0.05, False, False) for n in (20, 50, 99, 200, 500, 1000) for loss in (0.05, 0.1, 0.15, 0.2, 0.3)
     ]
+    wandering = ((99, 0.15), (99, 0.2), (99, 0.3), (200, 0.1), (200, 0.15), (1000, 0.05), (1000, 0.1))
+    cases += [(n, loss, flips, True, False) for n, loss in wandering for flips in (0.02, 0.05)]
     for n, loss, flips, walk, rises in cases:
         rng = np.random.default_rng([seed, n, round(1000 * loss), round(1000 * flips), walk, rises])
         found = [training(rng, n, loss, flips, walk=walk, rises=rises) for _ in range(runs)]

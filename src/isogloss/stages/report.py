@@ -459,22 +459,35 @@ def summary(recipe: Recipe, run: Run) -> dict[str, Any]:
     """What the screen shows after a run: languages worst first, with the headline metric of every system."""
     scores = files.read_parquet(run.path("scores.parquet"))
     systems = scores["system"].unique(maintain_order=True).to_list()
-    langs = worst_first(scores, recipe.headline, run.require("prepare")["facts"]["langs"])
-    cells = by_lang(scores, recipe.headline)
     verdict = files.read_json(run.path("verdict.json"))
-    rest = scores.filter(pl.col("by") == "all", pl.col("metric") == recipe.headline)
     found = tallies(recipe, run)
+    langs = run.require("prepare")["facts"]["langs"]
+    own = [name for name in recipe.headlines if name != recipe.headline]  # that of each task, where there are several
     return {
-        "metric": recipe.headline,
+        **_summed(scores, recipe.headline, langs, systems),
+        **({"tasks": [_summed(scores, name, langs, systems) for name in own]} if own else {}),
         **({} if found is None else {"among": finding.among(found), "unscored": _unscored(found)}),
         "systems": systems,
+        "verdict": verdict["outcome"],
+        "reasons": refusals(verdict),
+        "report": str(run.path("report.html" if run.path("report.html").exists() else "REPORT.md")),
+        "run": str(run.folder),
+    }
+
+
+def _summed(scores: pl.DataFrame, metric: str, langs: Sequence[str], systems: Sequence[str]) -> dict[str, Any]:
+    """A metric by language, the model's worst first, and over languages."""
+    cells = by_lang(scores, metric)
+    rest = scores.filter(pl.col("by") == "all", pl.col("metric") == metric)
+    return {
+        "metric": metric,
         "langs": [
             {
                 "lang": tag,
                 "name": lang_table.facts(tag).name,
                 **{name: _plain(cells.get((name, tag))) for name in systems},
             }
-            for tag in langs
+            for tag in worst_first(scores, metric, langs)
         ],
         "all": {
             key: {
@@ -484,10 +497,6 @@ def summary(recipe: Recipe, run: Run) -> dict[str, Any]:
             }
             for key in ("mean", "worst", "gap")
         },
-        "verdict": verdict["outcome"],
-        "reasons": refusals(verdict),
-        "report": str(run.path("report.html" if run.path("report.html").exists() else "REPORT.md")),
-        "run": str(run.folder),
     }
 
 

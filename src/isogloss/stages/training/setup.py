@@ -84,6 +84,11 @@ def prepare(
         rows = rows.filter(pl.col("label").is_in(labels))
     langs = sorted(rows["lang"].unique().to_list())
     choosing = _choosing(spec, rows)
+    strange = [lang for lang in (spec.keep.langs or ()) if lang not in choosing] if spec.keep is not None else []
+    if strange:
+        raise DataError(
+            f"train.keep.langs names {', '.join(strange)}, which is not trained on, so that nothing can be kept"
+        )
     dev = train_rows(recipe, run, "dev").filter(pl.col("lang").is_in(langs))
     if dev.is_empty():
         if spec.stop or spec.keep:
