@@ -116,7 +116,7 @@ def tasks(asked: argparse.Namespace, at: Path) -> dict[str, Any]:
     paths = {}
     for name, rows in (("topic", topic), ("tone", tone)):
         paths[name] = at / f"{name}.parquet"
-        rows.with_columns(pl.col("group").cast(pl.String).radd(f"{name}-")).write_parquet(paths[name])
+        rows.with_columns(pl.format(name + "-{}", "group").alias("group")).write_parquet(paths[name])
     shared = {"batch": 32, "lr": asked.lr, "eval_every": max(1, asked.steps // 4)}
     singles: dict[str, list[pl.DataFrame]] = {"topic": [], "tone": []}
     both: dict[str, list[pl.DataFrame]] = {"topic": [], "tone": []}
