@@ -34,6 +34,8 @@ def order(
     For a model that knew some languages before and is trained on others now. Inside old and new, language l comes in
     proportion to n_l^tau. Where only one kind has rows, it has all. Raises InputError where no old language has rows.
 
+    Not measured: where it helps is not known here.
+
     Knobs:
         old: the languages that are replayed.
         share: of the rows (or tokens) that are theirs, 0..1.

@@ -54,6 +54,8 @@ def order(
     The run is parted evenly into steps, each of which adds as many languages. Earlier ones have the share `replay` of
     each window; inside old and new, language l comes in proportion to n_l^tau.
 
+    Not measured: where it helps is not known here.
+
     Knobs:
         steps: how many; each adds as many languages.
         by: which languages come first: those with most "rows" here, or of the highest "resource" class (Joshi et al. 2020).

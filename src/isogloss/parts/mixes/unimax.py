@@ -28,6 +28,9 @@ def order(
     (water-filling). When all have had theirs, languages come in proportion to their size. Chung et al. 2023 (UniMax),
     arXiv 2304.09151, over what is left instead of over the whole budget, so that it stays exact when a language leaves.
 
+    Measured (docs/results.md): against tau = 0.3 at equal steps, pooled n-grams on SIB-200 +2.1 points in the worst tenth
+    (-0.2 to +4.3), on NusaX -0.9; `isogloss/mini` -5.9 (-18.8 to +7.0). No gain that could be told.
+
     Knobs:
         epochs: how often a row of a language is met at most, over the whole run.
         of: what is dealt out evenly, "rows" or "tokens".
