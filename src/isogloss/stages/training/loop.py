@@ -468,9 +468,9 @@ def _row(
     note = ", ".join(
         filter(None, [
             "best" if judged.better else back,
-            *(f"{fall.lang} fell" for fall in judged.fallen),
-            *(f"{lang} left" for lang in judged.left),
-            *(f"{lang} came again" for lang in judged.returned),
+            f"{_some([fall.lang for fall in judged.fallen], 3)} fell" if judged.fallen else "",
+            f"{_some(judged.left, 3)} left" if judged.left else "",
+            f"{_some(judged.returned, 3)} came again" if judged.returned else "",
         ])
     )  # fmt: skip
     return Evaluated(
