@@ -32,7 +32,8 @@ def order(
     """Positions of the next window, as many as there are rows, with exact shares by task and by language inside a task.
 
     A task comes in proportion to n^tau of its rows, and a language of it in proportion to n^tau_langs of its rows in
-    that task, so that a small task is not drowned by a large one, and no language of it by its others.
+    that task, so that a small task is not drowned by a large one, and no language of it by its others. The exponent is that of
+    `temperature`, over tasks. Measured with tau = 0 in docs/results.md, as the task `multitask` says.
 
     Knobs:
         tau: exponent on the number of rows of a task, 0..1: 1 is as tasks are, 0 all alike.
