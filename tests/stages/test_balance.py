@@ -18,13 +18,16 @@ from isogloss.core.run import Run
 from isogloss.core.say import Say
 from isogloss.nn.trainee import Trainee
 
-MIXES: list[dict[str, Any]] = [
+SLOW: list[dict[str, Any]] = [
     {"use": "unimax", "epochs": 3.0},
     {"use": "cooldown"},
-    {"use": "curriculum", "by": "loss"},
-    {"use": "sequential", "steps": 2},
     {"use": "worst_first"},
     {"use": "replay", "old": ["eng"]},
+]
+MIXES: list[Any] = [
+    {"use": "curriculum", "by": "loss"},
+    {"use": "sequential", "steps": 2},
+    *(pytest.param(mix, marks=pytest.mark.slow) for mix in SLOW),
 ]
 
 

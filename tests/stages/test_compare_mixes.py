@@ -74,6 +74,7 @@ def test_every_mix_meets_the_same_rows_and_finished_runs_are_kept(place: Place, 
     assert "worst tenth" in shown.out and "report:" in shown.out
 
 
+@pytest.mark.slow
 def test_a_mix_of_the_loop_has_equal_steps_and_other_seeds(tmp_path: Path) -> None:
     made = tiny.recipe(tmp_path, train={"steps": 6, "eval_every": 6}, evaluate={"resamples": 200})
     found = stage.compare_mixes(made, "natural,temperature:tau=0.0", seeds=2, runs=tmp_path / "runs")
