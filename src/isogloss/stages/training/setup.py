@@ -389,9 +389,8 @@ def cautions(job: Job, plan_: Plan) -> Iterator[str]:
     Adapters and small models (`isogloss/mini` has 9 million parameters) bear, and need, more than that.
     """
     spec, model = job.spec, job.trainee.model
-    protected = spec.keep.langs if spec.keep is not None and spec.keep.langs else job.watch.langs
-    untold = [lang for lang in job.watch.untold if lang in protected]
-    if spec.keep is not None and untold:
+    untold = [lang for lang in job.watch.untold if not spec.keep.langs or lang in spec.keep.langs] if spec.keep else []
+    if untold:
         shown = ", ".join(untold[:5]) + (f" and {len(untold) - 5} more" if len(untold) > 5 else "")
         yield f"train.keep can see no fall in languages with fewer than {FEW_UNITS} dev rows: {shown}"
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
