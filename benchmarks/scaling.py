@@ -53,7 +53,7 @@ def bookkeeping(n: int, n_langs: int, n_steps: int) -> dict[str, float]:
     part = parts.load("mixes", "temperature")
     started = time.perf_counter()
     feed = Feed(Bound(part, part.bind({})), frame, 1, lengths, BATCH, None)
-    seen = Seen(langs, np.bincount(codes, minlength=len(langs)))
+    seen = Seen(langs, np.bincount(codes, minlength=len(langs)), {}, "higher", BATCH)
     feed.rows_a_batch(seen.value)
     window = time.perf_counter() - started
     spent = {"window": window, "batch": 0.0, "account": 0.0, "log": 0.0}
@@ -65,7 +65,7 @@ def bookkeeping(n: int, n_langs: int, n_steps: int) -> dict[str, float]:
             at = feed.take(seen.value)
             spent["batch"] += time.perf_counter() - started
             counts = np.bincount(codes[at], minlength=len(langs)).astype(float)
-            done = Stepped(counts * 2.0, counts, counts, counts * 40, 1500.0, 1.0, False)
+            done = Stepped(counts * 2.0, counts, counts, counts * 40, 1500.0, 1.0, False, np.full(len(at), 2.0))
             started = time.perf_counter()
             seen.add(done)
             ledger.saw(langs, done.rows, done.tokens, done.n_padded)

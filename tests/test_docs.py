@@ -30,6 +30,7 @@ EXPECTED = {
     "README.md": {"sh": 2, "toml": 1, "python": 1},
     "CONTRIBUTING.md": {"python": 4},
     "docs/quickstart.md": {"sh": 5, "csv": 1, "toml": 1, "python": 1},
+    "docs/how-to/balance.md": {"toml": 3, "sh": 1},
     "docs/how-to/bring-your-data.md": {"toml": 1},
     "docs/how-to/choose-a-gate.md": {"toml": 1},
     "docs/how-to/clean-text.md": {"toml": 1, "sh": 4},

@@ -20,7 +20,7 @@ KINDS = {
     "encoders/xlm-r-large.toml": "xlm-roberta", "encoders/mdeberta.toml": "deberta-v2",
     "encoders/modernbert.toml": "modernbert",
     "sib200.toml": "xlm-roberta", "nusax.toml": "xlm-roberta", "sib200-scratch.toml": "",
-    "demo-mini.toml": "modernbert", "sib200-mini.toml": "modernbert", "nusax-mini.toml": "modernbert",
+    "demo-mini.toml": "modernbert", "hindi-mini.toml": "modernbert", "sib200-mini.toml": "modernbert", "nusax-mini.toml": "modernbert",
 }  # fmt: skip
 
 

@@ -188,7 +188,7 @@ def _job(n_trained: int, lr: float, start: str = "./big", *, shots: bool = True)
     weight = SimpleNamespace(numel=lambda: n_trained, requires_grad=True)
     frozen = SimpleNamespace(numel=lambda: 10**9, requires_grad=False)
     model = SimpleNamespace(parameters=lambda: [weight, frozen], facts={"start": start})
-    spec = SimpleNamespace(shots=object() if shots else None, lr=lr, batch=10)
+    spec = SimpleNamespace(shots=object() if shots else None, lr=lr, batch=10, keep=None)
     return SimpleNamespace(spec=spec, trainee=SimpleNamespace(model=model), encoded=[{}] * 100)
 
 

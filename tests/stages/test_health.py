@@ -28,7 +28,7 @@ SAID = Said()
 
 def stepped(loss: list[float], units: list[float], norm: float = 1.0) -> Stepped:
     each, n = np.array(loss, float), np.array(units, float)
-    return Stepped(each * n, n, n, n * 10, 20.0, norm, False)
+    return Stepped(each * n, n, n, n * 10, 20.0, norm, False, each)
 
 
 # -- the signs --------------------------------------------------------------------------------------------------

@@ -506,7 +506,7 @@ def test_a_language_that_falls_is_rolled_back(tmp_path: Path, monkeypatch: pytes
     assert evaluations[8]["fallen"]
     assert "eng_Latn" in evaluations[8]["fallen"][0]
     assert [evaluations[s]["rate"] for s in (4, 8, 12, 16)] == [1.0, 0.5, 0.5, 0.5]
-    assert any("back to step 4 at half the rate: eng_Latn" in line for line in heard)
+    assert any("back to step 4 and on at 0.5 of train.lr: eng_Latn" in line for line in heard)
     one, two = (loop.Checkpoints(run.path("checkpoints"), "").path(s) for s in (4, 16))
     assert one.is_dir() and two.is_dir()
     del original
@@ -526,7 +526,7 @@ def test_noise_rolls_nothing_back() -> None:
 
     gold = (dev["label"] == "b").to_numpy().astype(int)
     right = rng.random(len(gold)) < 0.7
-    watch = loop.Supervisor(dev, langs, ["a", "b"], "accuracy", accuracy, labelled, None, Keep(drop_at_most=0.02), 1)
+    watch = loop.Supervisor(dev, langs, ["a", "b"], "accuracy", accuracy, labelled, None, Keep(drop_at_most=0.02))
     fallen = 0
     for step in range(1, 11):
         now = np.where(rng.random(len(gold)) < 0.05, ~right, right)

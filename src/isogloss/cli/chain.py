@@ -84,10 +84,29 @@ def _advance(recipe: str, upto: str, sets: list[str] | None, runs: Path, again: 
 
 
 def _show(summary: dict[str, Any]) -> None:
-    """The table by language, worst first, the verdict, and where the report is."""
-    langs, systems = summary["langs"], summary["systems"]
+    """The table by language, worst first (one for each task, where there are several), the verdict, and where the report is."""
+    for part in summary.get("tasks", [summary]):
+        _show_languages(part, summary)
+    words = {
+        "holds": "verdict: every gate holds; promote it with: isogloss promote " + summary["run"],
+        "refused": "verdict: refused",
+        "cannot tell": "verdict: cannot tell, so not promoted",
+        "no gate": "verdict: none, the recipe has no gate at promote",
+    }
+    put(f"\n{words[summary['verdict']]}")
+    for reason in summary["reasons"][:8]:
+        put(f"  - {reason}")
+    if len(summary["reasons"]) > 8:
+        put(f"  - and {len(summary['reasons']) - 8} more, in the report")
+    put(f"\nreport: {summary['report']}")
+
+
+def _show_languages(part: dict[str, Any], summary: dict[str, Any]) -> None:
+    """The scores of one metric."""
+    langs, others = part["langs"], [name for name in summary["systems"] if name != "model"]
+    if part is not summary:
+        langs = [row for row in langs if (row["model"] or {}).get("n")]
     shown = langs if len(langs) <= 30 else langs[:20]
-    others = [name for name in systems if name != "model"]
 
     def value(cell: dict[str, Any] | None) -> str:
         return "–" if cell is None or cell["value"] is None else f"{cell['value']:.2f}"
@@ -106,7 +125,7 @@ def _show(summary: dict[str, Any]) -> None:
         ]
         for row in shown
     ]
-    mean = summary["all"]["mean"]
+    mean = part["all"]["mean"]
     foot = [
         "mean over languages",
         "",
@@ -115,25 +134,13 @@ def _show(summary: dict[str, Any]) -> None:
         *(value(mean.get(name)) for name in others),
     ]
     among = f" among {summary['among']}" if "among" in summary else ""
-    put(f"\n{summary['metric']} on test{among}, worst language first\n")
+    put(f"\n{part['metric']} on test{among}, worst language first\n")
     for line in columns([header, *rows, foot], screen_width()):
         put(line)
     if summary.get("unscored"):
         put(f"({summary['unscored']:,} rows say what no other language has, and are not scored)")
     if len(shown) < len(langs):
         put(f"... and {len(langs) - len(shown)} more languages, all of them better, in the report")
-    words = {
-        "holds": "verdict: every gate holds; promote it with: isogloss promote " + summary["run"],
-        "refused": "verdict: refused",
-        "cannot tell": "verdict: cannot tell, so not promoted",
-        "no gate": "verdict: none, the recipe has no gate at promote",
-    }
-    put(f"\n{words[summary['verdict']]}")
-    for reason in summary["reasons"][:8]:
-        put(f"  - {reason}")
-    if len(summary["reasons"]) > 8:
-        put(f"  - and {len(summary['reasons']) - 8} more, in the report")
-    put(f"\nreport: {summary['report']}")
 
 
 @app.command()
@@ -276,3 +283,42 @@ def compare_sources(
     for line in textwrap.wrap(" ".join(stage.legend(found)), screen_width()):
         put(line)
     put(f"\nreport: {Path(found['folder']) / 'sources.md'}")
+
+
+@app.command("compare-mixes")
+def compare_mixes(
+    recipe: Target,
+    mixes: Annotated[
+        str,
+        typer.Option(
+            "--mixes",
+            metavar="MIXES",
+            help="Two or more, with commas between, knobs behind colons; the first is what others are compared with: "
+            "temperature:tau=0.3,unimax:epochs=4",
+        ),
+    ],
+    seeds: Annotated[int, typer.Option("--seeds", metavar="K", help="Trainings of each mix.")] = 3,
+    sets: Sets = None,
+    runs: Runs = Path("runs"),
+    again: Again = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe with each of several mixes, and show what each does to every language."""
+    import textwrap
+
+    from isogloss.stages import compare_mixes as stage
+
+    found = stage.compare_mixes(recipe, mixes, seeds=seeds, sets=sets or (), runs=runs, again=again, say=Screen())
+    if as_json:
+        put_json(found)
+        return
+    put(f"\n{found['metric']} on test, the worst language of {found['first']} first\n")
+    for line in columns(stage.screen(found), screen_width()):
+        put(line)
+    put()
+    for line in stage.verdicts(found):
+        put("\n".join(textwrap.wrap(line, screen_width(), subsequent_indent="  ")))
+    put()
+    for line in textwrap.wrap(" ".join(stage.legend(found)), screen_width()):
+        put(line)
+    put(f"\nreport: {Path(found['folder']) / 'mixes.md'}")

@@ -34,6 +34,9 @@ def predict(
     lang: Annotated[
         str | None, typer.Option("--lang", metavar="TAG", help="Language of rows that name none, or 'detect'.")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="NAME", help="Task of rows that name none, where there are several.")
+    ] = None,
     text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="The column with the text.")] = "text",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write JSONL here, whole or not at all.")
@@ -44,6 +47,7 @@ def predict(
     """Answer new texts, one JSON line each."""
     from isogloss.core import files
     from isogloss.core.corpus import Noted, Rejected
+    from isogloss.core.tasks import task_of
     from isogloss.stages import model
     from isogloss.stages.predict import predict_file
 
@@ -53,7 +57,7 @@ def predict(
     lines: list[str] = []
     documents: list[Any] = []
     n_rejected = 0
-    for item in predict_file(loaded, file, lang=lang, text=text):
+    for item in predict_file(loaded, file, lang=lang, text=text, task=task):
         if isinstance(item, Noted):
             screen.note(item.note)
             continue
@@ -65,6 +69,8 @@ def predict(
             continue
         for row in item.iter_rows(named=True):
             probs = dict(zip(loaded.labels, (round(p, 4) for p in row["probs"]), strict=True))
+            if loaded.tasks:  # of the task that was asked for
+                probs = {label: p for label, p in probs.items() if task_of(label) == row["task"]}
             answer = {
                 "id": row["id"],
                 "lang": row["lang"],

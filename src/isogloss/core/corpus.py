@@ -20,6 +20,7 @@ from isogloss.core.errors import DamagedError, DataError
 from isogloss.core.files import sound
 from isogloss.core.lang import Resolved, resolve
 from isogloss.core.readers import LOOSE, Broken, Meter, RawFile, rows
+from isogloss.core.tasks import named
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,6 +51,8 @@ class Fields:
     keep: tuple[str, ...] = ()
     langs: tuple[str, ...] | None = None
     labels: tuple[str, ...] | None = None
+    tasks: tuple[str, ...] | None = None
+    """The tasks of rows that name one; their labels begin with it."""
     splits: bool = True
     """Whether rows have a split; new texts have none."""
     detect: bool = False
@@ -161,7 +164,11 @@ def _row(value: Mapping[str, Any], raw: RawFile, fields: Fields, origin: str) ->
             return f"no {name}"
         if name == "label" and fields.labels and filled not in fields.labels:
             return f"unknown label '{_clip(filled)}'"
+        if name == "task" and fields.tasks and filled not in fields.tasks:
+            return f"unknown task '{_clip(filled)}'"
         row[name] = filled
+    if fields.tasks and "label" in fields.task_fields:
+        row["label"] = named(str(row["task"]), str(row["label"]))
     for name in ("source", "license", "collected", "group", *fields.keep):
         row[name] = _scalar(get(name))
     stated = _scalar(get("original_or_translated"))

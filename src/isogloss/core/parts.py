@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
 from typing import Annotated, Any, get_origin
 
 from isogloss.core.errors import RecipeError, nearest
@@ -23,12 +22,12 @@ from isogloss.core.errors import RecipeError, nearest
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "steps": (("apply", "summarise", "decide", "inspect", "settle"), ("apply",)),
     "tasks": (
-        ("labels", "encode", "collate", "loss", "decode"),
+        ("labels", "encode", "collate", "loss", "chance", "decode", "metrics", "headlines"),
         ("FIELDS", "METRICS", "HEADLINE", "labels", "answers"),
     ),
     "families": (("load", "fit", "tokenizer"), ("BLOCKS", "read", "predict")),
     "methods": (("apply", "loading", "penalty", "objective"), ("apply",)),
-    "mixes": (("order",), ("order",)),
+    "mixes": (("order", "needs", "stages"), ("order",)),
     "metrics": (("stats", "value"), ("stats", "value", "BETTER", "RANGE", "VERSION")),
     "squeezes": (("apply",), ("apply",)),
 }
@@ -63,11 +62,11 @@ class Knob:
 
 @dataclass(frozen=True)
 class Part:
-    """A loaded part: `kind`, `name` and its module."""
+    """A loaded part: `kind`, `name` and its module, or what acts as one."""
 
     kind: str
     name: str
-    module: ModuleType
+    module: Any
 
     @property
     def summary(self) -> str:
@@ -132,7 +131,7 @@ class Part:
         return f(*args, **{k: v for k, v in {**knobs, **filled}.items() if k in wanted})
 
 
-def _evaluate(annotation: Any, module: ModuleType) -> Any:
+def _evaluate(annotation: Any, module: Any) -> Any:
     """Turn a postponed annotation of a knob into a type; only knobs are evaluated, so tensors may stay unimported."""
     if not isinstance(annotation, str):
         return annotation
@@ -205,10 +204,15 @@ def names(kind: str) -> list[str]:
 
 
 def load(kind: str, name: str) -> Part:
-    """Load one part. A dotted name is a module of your own.
+    """Load one part. A dotted name is a module of your own; of a metric, NAME@TASK is NAME on the rows of one task.
 
     Raises RecipeError when there is none of that name, or when the module lacks what its kind must define.
     """
+    if kind == "metrics" and "@" in name:
+        from isogloss.core.tasks import OfTask
+
+        base, _, task = name.partition("@")
+        return Part(kind, name, OfTask(load(kind, base).module, task))
     word = WORDS[kind]
     own = "." in name
     if not own and name not in names(kind):

@@ -42,7 +42,7 @@ ENDINGS = {
 # Formats in which a file may be one row, and its text needs no column.
 LOOSE = ("text", "html")
 COLUMNAR = ("parquet", "arrow")
-PLACEHOLDERS = ("lang", "label", "split", "group", "id", "source")
+PLACEHOLDERS = ("lang", "label", "task", "split", "group", "id", "source")
 # A quoted CSV field may span lines; one that spans more than this was never closed.
 MAX_QUOTED_LINES = 10_000
 # Characters of one line, one JSON value or one text file. More is no row, and must not fill the memory.
@@ -92,7 +92,7 @@ def expand(
 ) -> list[RawFile]:
     """The files that a path, folder or pattern means, in the order of their names.
 
-    `{lang}`, `{label}`, `{split}`, `{group}`, `{id}` and `{source}` in a pattern match one piece of a path and are
+    `{lang}`, `{label}`, `{task}`, `{split}`, `{group}`, `{id}` and `{source}` in a pattern match one piece of a path and are
     given to every row. Of a folder, hidden files and files with other endings are not read. Raises DataError when
     nothing is there.
     """

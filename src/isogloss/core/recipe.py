@@ -96,9 +96,12 @@ Model = Annotated[Use, BeforeValidator(_model)]
 Baseline = Literal["majority", "floor_lang", "floor_pooled", "source", "untuned"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
+# The metric that train.calibrate is about.
+CALIBRATION = "calibration_error"
+
 # Columns that the corpus or the predictions have, so that a kept column cannot be called so.
 OWN_COLUMNS = frozenset(
-    """id text label lang variety split source license collected original_or_translated group origin drop changed weight n_bytes
+    """id text label task lang variety split source license collected original_or_translated group origin drop changed weight n_bytes
     system pred probs confidence rank script family genus resource""".split()  # noqa: SIM905
 )
 
@@ -107,7 +110,7 @@ class Source(Section):
     """One raw input: a file, a folder, or a pattern."""
 
     path: Annotated[str, Field(min_length=1)] = Field(
-        description="file, folder, glob pattern, or pattern with {lang}, {label}, {split}, {group}, {id}; "
+        description="file, folder, glob pattern, or pattern with {lang}, {label}, {task}, {split}, {group}, {id}; "
         "a folder may be a Hugging Face dataset"
     )
     format: Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "html"] | None = Field(
@@ -121,6 +124,11 @@ class Source(Section):
     lang: Tag | None = Field(None, description="language of every row that names none")
     split: Literal["train", "dev", "test"] | None = Field(None, description="split of every row that names none")
     label: str | None = Field(None, description="label of every row that has none")
+    task: str | None = Field(
+        None,
+        description="task of every row that names none, for the task 'multitask'",
+        exclude_if=lambda value: value is None,
+    )
     source: str | None = Field(
         None, description="where the text comes from; default: the file's name, or its folder where a file is one row"
     )
@@ -168,7 +176,17 @@ class Data(Section):
     )
     columns: dict[
         Literal[
-            "id", "text", "label", "lang", "split", "group", "source", "license", "collected", "original_or_translated"
+            "id",
+            "text",
+            "label",
+            "task",
+            "lang",
+            "split",
+            "group",
+            "source",
+            "license",
+            "collected",
+            "original_or_translated",
         ],
         str,
     ] = Field({}, description="your column name for each of ours, e.g. {text = 'review', label = 'stars'}")
@@ -195,13 +213,22 @@ class Data(Section):
         return value
 
 
-class Stop(Section):
-    """When training ends before its last step."""
+Tracker = Literal[
+    "aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"
+]  # fmt: skip
 
-    on: Literal["mean", "worst"] = Field(
-        "mean", description="which dev score must rise: the mean over languages, or that of the worst tenth of them"
+
+class Stop(Section):
+    """When training ends before its last step, or a language leaves it."""
+
+    on: Literal["mean", "worst", "lang"] = Field(
+        "mean",
+        description="which dev score must rise: the mean over languages, that of the worst tenth of them, or each "
+        "language's own; then a language that has converged leaves, and training ends when all have",
     )
-    patience: Annotated[int, Field(ge=1)] = Field(3, description="evaluations without a better score before it stops")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        3, description="evaluations without a better score before it stops; by lang, over which a rise is looked for"
+    )
     gain: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="also end when the best dev score rose by less than this for each `per`, over the last `patience` "
@@ -211,10 +238,18 @@ class Stop(Section):
 
 
 class Keep(Section):
-    """What every language must keep; else training goes back to the best checkpoint and on at half the rate."""
+    """What languages must keep; else training goes back to where they had it, and on more gently."""
 
     drop_at_most: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        description="how far a language's dev score may fall below that of the best checkpoint (paired interval)"
+        description="how far a language's dev score may fall below its best level before training goes back"
+    )
+    langs: Annotated[list[Tag], Field(min_length=1), Once] | None = Field(
+        None, description="the languages that are protected; default: every one that train.langs names"
+    )
+    then: Literal["slower", "mix"] = Field(
+        "slower",
+        description="how it goes on: at half the rate, or with a mix in which the languages that fell come twice as often "
+        "(four times at most, then slower)",
     )
 
 
@@ -233,7 +268,8 @@ class Shots(Section):
 
 
 class Train(Section):
-    """How the model is trained. `langs`, `shots`, `mix` and `weights` are for every family; the rest is for the training loop."""
+    """How the model is trained. `langs`, `shots`, `mix`, `weights`, `calibrate` and `seed` are for every family; the rest is
+    for the training loop."""
 
     langs: list[Tag] | None = Field(
         None,
@@ -249,6 +285,17 @@ class Train(Section):
     mix: Slot = Field(Use(use="natural"), description="in what proportion languages are seen")
     weights: Literal["none", "global", "by_lang"] = Field(
         "none", description="class weights: none, over all rows, or computed inside each language"
+    )
+    calibrate: Literal["none", "temperature", "bias"] = Field(
+        "none",
+        description="last step: fit the probabilities to the dev rows of each language, shrunk to what fits all: how sure "
+        "they are (temperature), and also which label is chosen (bias)",
+        exclude_if=lambda value: value == "none",
+    )
+    seed: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="seed of everything random in training alone; default: the recipe's, which deals the split too",
+        exclude_if=lambda value: value is None,
     )
     methods: list[Slot] = Field([Use(use="full")], description="what is trained of the model, in order")
     steps: Annotated[int, Field(ge=1)] | None = Field(
@@ -305,6 +352,11 @@ class Train(Section):
     stop: Stop | None = Field(None, description="end early, e.g. {on = 'worst', patience = 3}")
     keep: Keep | None = Field(None, description="protect every language, e.g. {drop_at_most = 0.02}")
     retain: Annotated[int, Field(ge=1)] = Field(2, description="checkpoints kept beside the best one, the newest ones")
+    trackers: Annotated[list[Tracker], Once] = Field(
+        [],
+        description="experiment trackers that are told every evaluation by language, e.g. ['trackio']; each must be installed",
+        exclude_if=lambda value: not value,
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Train:
@@ -332,7 +384,8 @@ class Train(Section):
 
 
 # Keys of [train] that only the training loop reads.
-LOOP_KEYS = tuple(name for name in Train.model_fields if name not in ("langs", "shots", "mix", "weights"))
+EVERY_FAMILY = ("langs", "shots", "mix", "weights", "calibrate", "seed")
+LOOP_KEYS = tuple(name for name in Train.model_fields if name not in EVERY_FAMILY)
 
 
 class Evaluate(Section):
@@ -471,12 +524,25 @@ class Recipe(Section):
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Metrics to compute: those named, else the task's, and those that gates ask for."""
-        named = list(self.evaluate.metrics or self.the_task.part.constant("METRICS"))
+        named = list(self.evaluate.metrics or _own_metrics(self.the_task))
         for gate in self.gate:
             if gate.at == "promote":
                 asked = [*gate.every_lang, *gate.mean, *gate.worst, *gate.gap, *gate.beats.values()]
                 named += [metric for metric in asked if metric != "n"]
-        return tuple(dict.fromkeys(named))
+        return tuple(dict.fromkeys([*named, *self.calibrations]))
+
+    @property
+    def calibrations(self) -> tuple[str, ...]:
+        """The metrics that say what `train.calibrate` did, one for each task; none where it is not asked for."""
+        if self.train.calibrate == "none":
+            return ()
+        tasks = self.the_task.knobs.get("tasks", ())
+        return tuple(f"{CALIBRATION}@{task}" for task in tasks) or (CALIBRATION,)
+
+    @property
+    def train_seed(self) -> int:
+        """The seed of everything random in training."""
+        return self.seed if self.train.seed is None else self.train.seed
 
     @property
     def labelled(self) -> bool:
@@ -493,6 +559,13 @@ class Recipe(Section):
         """The metric a person looks at first."""
         first = self.the_task.part.constant("HEADLINE")
         return first if first in self.metric_names else self.metric_names[0]
+
+    @property
+    def headlines(self) -> tuple[str, ...]:
+        """The metrics that tables are made of: the headline; where rows are of several tasks, that of each task."""
+        task = self.the_task
+        own = [name for name in task("headlines") if name in self.metric_names] if task.part.has("headlines") else []
+        return tuple(own) or (self.headline,)
 
     def locate(self, path: str) -> Path:
         """A path of the recipe: relative to the recipe's folder, else to the working directory."""
@@ -512,8 +585,9 @@ class Recipe(Section):
         return value
 
     def sections(self, *names: str) -> dict[str, Any]:
-        """The named top-level keys as plain JSON values, defaults included, for stamps."""
+        """The named top-level keys as plain JSON values, defaults included, for stamps; without who is only told of it."""
         whole = self.model_dump(mode="json")
+        whole["train"].pop("trackers", None)
         return {name: whole[name] for name in names}
 
     def to_toml(self) -> str:
@@ -540,6 +614,11 @@ class Bound:
     @property
     def module(self) -> Any:
         return self.part.module
+
+
+def _own_metrics(task: Bound) -> tuple[str, ...]:
+    """The metrics that a task names."""
+    return tuple(task("metrics") if task.part.has("metrics") else task.part.constant("METRICS"))
 
 
 # -- reading ----------------------------------------------------------------------------------------------------
@@ -755,8 +834,11 @@ def _problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
         pass  # said already, of the model
     yield from bind(recipe.train.mix, "mixes", ["train", "mix"])
     yield from _loop_problems(recipe)
-    if recipe.train.weights != "none" and not _labelled(recipe):
-        yield ["train", "weights"], f"the task '{recipe.task.use}' has no classes to weigh; leave it 'none'"
+    yield from _mix_problems(recipe)
+    if not _labelled(recipe):
+        for key, words in (("weights", "no classes to weigh"), ("calibrate", "no probabilities to calibrate")):
+            if getattr(recipe.train, key) != "none":
+                yield ["train", key], f"the task '{recipe.task.use}' has {words}; leave it 'none'"
     for i, slot in enumerate(recipe.data.steps):
         yield from bind(slot, "steps", ["data", "steps", i])
     if recipe.train.shots and recipe.train.langs is None:
@@ -805,13 +887,16 @@ def unfed(recipe: Recipe, metric: str) -> str | None:
     Raises RecipeError where there is no such metric.
     """
     try:
-        task = recipe.the_task.part
-    except RecipeError:
-        task = None  # said already, of the task
-    if task is None:
+        bound = recipe.the_task
+    except RecipeError:  # said already, of the task
         if metric not in parts.names("metrics"):
             parts.load("metrics", metric)
         return None
+    task, (name, sign, one) = bound.part, metric.partition("@")
+    tasks = bound.knobs.get("tasks", ())
+    if sign and one not in tasks:
+        words = f"the task '{task.name}' has none" if not tasks else f"there is no task '{one}'{nearest(one, tasks)}"
+        return f"'{metric}' is {name} on the rows of one of several tasks, and {words}"
     needed = lacking(task, metric)
     if not needed:
         return None
@@ -831,7 +916,8 @@ def lacking(task: parts.Part, metric: str) -> list[str]:
     asked = parts.load("metrics", metric)
     from isogloss.core import report
 
-    given = {column for name in own for column in report.reads(parts.load("metrics", name).module)}
+    given = {*task.constant("FIELDS")}
+    given |= {column for name in own for column in report.reads(parts.load("metrics", name).module)}
     return [column for column in report.reads(asked.module) if column not in given]
 
 
@@ -857,6 +943,48 @@ def _labelled(recipe: Recipe) -> bool:
         return True
 
 
+# What a mix may need that only the training loop, or only some tasks, have.
+NEEDS = {
+    "time": "is about the order in which rows are met, and the family '{family}' meets them all at once",
+    "dev": "looks at dev scores while the model is trained, and the family '{family}' fits itself",
+    "floor": "looks at dev scores while the model is trained, and the family '{family}' fits itself",
+    "loss": "looks at the loss of each row, and the family '{family}' fits itself",
+    "task": "shares rows out by their task, and the rows of the task '{task}' name none; use the task 'multitask'",
+}
+
+
+def _shared(recipe: Recipe) -> bool:
+    """Whether the task needs a trunk that several tasks share; one that cannot be read is said elsewhere."""
+    try:
+        return bool(recipe.the_task.part.constant("SHARED", False))
+    except RecipeError:
+        return False
+
+
+def _mix_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
+    """A mix that needs what the family or the task has not; languages that it, or keep, names and the recipe has not."""
+    try:
+        mix, loops = recipe.bound(recipe.train.mix, "mixes"), recipe.loops
+        fields = recipe.the_task.part.constant("FIELDS")
+        family = recipe.family.name
+    except RecipeError:
+        return  # said already
+    for need in mix("needs") if mix.part.has("needs") else ():
+        lacks = "task" not in fields if need == "task" else not loops
+        if lacks:
+            words = NEEDS[need].format(family=family, task=recipe.task.use)
+            yield ["train", "mix"], f"the mix '{mix.name}' {words}"
+            break
+    keep = recipe.train.keep
+    if keep is not None:
+        if keep.then == "mix" and recipe.the_task.part.constant("TIED", False):
+            yield ["train", "keep", "then"], f"the task '{recipe.task.use}' keeps contents together; use 'slower'"
+        known = recipe.train.langs or (recipe.langs if isinstance(recipe.langs, list) else None)
+        for tag in keep.langs or ():
+            if known is not None and tag not in known:
+                yield ["train", "keep", "langs"], f"{tag} is not trained on, so that no dev row of it is looked at"
+
+
 def _tokenized(recipe: Recipe) -> bool:
     """Whether the family reads with a tokenizer; one that cannot be read is said elsewhere."""
     try:
@@ -878,6 +1006,9 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
                     ["train", key],
                     f"the family '{family.name}' fits itself, and has no use for options of the training loop",
                 )
+        if _shared(recipe):
+            words = f"the task '{recipe.task.use}' shares a trunk among tasks, and the family '{family.name}' has none"
+            yield ["model"], f"{words}; train a family that the loop trains, or one run for each task"
         if not _labelled(recipe):
             yield ["model"], f"the family '{family.name}' learns labels, and the task '{recipe.task.use}' has none"
         return

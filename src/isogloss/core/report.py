@@ -665,6 +665,61 @@ def paired_draws(
     return _correct(rows, width, confidence, DRAWS_SCHEMA)
 
 
+def summed_draws(
+    left: Sequence[pl.DataFrame],
+    right: Sequence[pl.DataFrame],
+    metric: Metric,
+    labels: Sequence[str],
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 17,
+) -> dict[str, dict[str, Any]]:
+    """Compare two systems over all languages, each trained once or several times: `mean`, `worst` (its own worst tenth).
+
+    Draw i of one side is paired with draw i of the other; rows are those that all have, languages those that have a value
+    in all. `a, b, diff` are means over draws, `sd` (None for one draw) the standard deviation of the difference; `se` is
+    the root of two squares, the bootstrap's over units that languages share, and sd / sqrt(D); `low, high` are Student's t
+    with the degrees of freedom of Welch and Satterthwaite. Empty where no language has a value in all.
+    """
+    from scipy.special import stdtrit
+
+    sides, _ = _same_rows([*left, *right], reads(metric))
+    unit = sides[0].unit
+    counts = [np.asarray(metric.stats(side.frame, list(labels)), np.float64) for side in sides]
+    counted = np.logical_and.reduce([(each != 0).any(axis=1) for each in counts])
+
+    def known(at: Ints) -> bool:
+        return bool(len(at)) and all(np.isfinite(float(metric.value(each[at].sum(axis=0)))) for each in counts)
+
+    by_lang = [at for _, every in sides[0].slices("lang") if known(at := every[counted[every]])]
+    if not by_lang:
+        return {}
+    values = np.array([[float(metric.value(each[at].sum(axis=0))) for at in by_lang] for each in counts]).T
+    with _one_thread():
+        draws = np.stack([_joint(by_lang, unit, each, metric, resamples, seed) for each in counts], axis=1)
+    draws = np.where(np.isfinite(draws), draws, values[:, :, None])  # (L, S, R)
+    n_units, n_draws = len(np.unique(unit[np.concatenate(by_lang)])), len(left)
+    out = {}
+    for key in ("mean", "worst"):
+        found, drawn = aggregate(values, metric.BETTER)[key], aggregate(draws, metric.BETTER)[key]
+        diffs = found[:n_draws] - found[n_draws:]
+        of_rows = float((drawn[:n_draws] - drawn[n_draws:]).mean(axis=0).var(ddof=1)) * n_units / max(1, n_units - 1)
+        sd = float(diffs.std(ddof=1)) if n_draws > 1 else 0.0
+        of_draws = sd**2 / n_draws
+        se, diff = math.sqrt(of_rows + of_draws), float(diffs.mean())
+        parts = of_rows**2 / max(1, n_units - 1) + (of_draws**2 / (n_draws - 1) if n_draws > 1 else 0.0)
+        half = float(stdtrit(se**4 / parts, 0.5 + confidence / 2)) * se if parts else 0.0
+        width = float(metric.RANGE[1] - metric.RANGE[0])
+        half = max(half, _reach(n_units, width, 1 - confidence)) if n_units > 1 else math.inf
+        out[key] = {
+            "a": float(found[:n_draws].mean()), "b": float(found[n_draws:].mean()), "diff": diff,
+            "low": diff - half, "high": diff + half, "sd": sd if n_draws > 1 else None, "se": se,
+            "n_langs": len(by_lang), "n_units": n_units, "n_draws": n_draws,
+        }  # fmt: skip
+    return out
+
+
 def scored_together(
     frames: Sequence[pl.DataFrame], metric: Metric, labels: Sequence[str], *, resamples: int = 1000, seed: int = 17
 ) -> tuple[Floats, Floats, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,11 +65,16 @@ class Feed:
     `lengths (N,)` of the rows in tokens; None leaves rows in the order of the mix. A batch has at most `n_rows` rows, or,
     where `n_tokens` is given, at most that many tokens, padding included. Batches never reach over the end of a window,
     so that after each window exactly the rows that the mix named were seen, whatever their lengths.
+
+    The mix is given `rows` with what is known of each: `met`, how often it was taken, and, where `losses` are kept, its
+    last `loss` (NaN before it was met). Languages that have left are not among them; languages that are to `lean` on
+    come so many times as often as the mix has them.
     """
 
     def __init__(
-        self, mix: Bound, rows: pl.DataFrame, seed: int, lengths: np.ndarray | None, n_rows: int, n_tokens: int | None
-    ) -> None:
+        self, mix: Bound, rows: pl.DataFrame, seed: int, lengths: np.ndarray | None, n_rows: int, n_tokens: int | None,
+        *, losses: bool = False,
+    ) -> None:  # fmt: skip
         self._mix, self._rows, self._seed, self._lengths = mix, rows, seed, lengths
         self._n_rows, self._n_tokens = n_rows, n_tokens
         self._rng = np.random.default_rng(seed)
@@ -77,6 +82,10 @@ class Feed:
         self.window: np.ndarray = np.zeros(0, np.int64)
         self.taken = 0  # batches of the window
         self.n_windows = 0
+        self.met = np.zeros(rows.height, np.int64)
+        self.losses = np.full(rows.height, np.nan) if losses else None
+        self.out: set[str] = set()
+        self.lean: dict[str, float] = {}
 
     def take(self, seen: Mapping[str, Any]) -> np.ndarray:
         """Positions of the next batch; a new window is asked of the mix when the last one is used up.
@@ -86,7 +95,21 @@ class Feed:
         if self.taken == len(self._batches):
             self._open(self._next(seen), self.n_windows + 1)
         self.taken += 1
-        return self._batches[self.taken - 1]
+        at = self._batches[self.taken - 1]
+        np.add.at(self.met, at, 1)
+        return at
+
+    def learned(self, at: np.ndarray, losses: np.ndarray) -> None:
+        """Note the loss of each row of a batch that was learned from."""
+        if self.losses is not None:
+            self.losses[at] = losses
+
+    def change(self, out: Collection[str], lean: Mapping[str, float]) -> None:
+        """Let languages leave or come again, or come more often, from the next batch on: what is left of the window is
+        dropped where that changes anything."""
+        if set(out) != self.out or dict(lean) != self.lean:
+            self.out, self.lean = set(out), dict(lean)
+            self._batches = self._batches[: self.taken]
 
     def ahead(self, n: int) -> np.ndarray:
         """Positions of the batch that was taken last and of those behind it in the window, `n` batches at most."""
@@ -104,25 +127,67 @@ class Feed:
         self._batches = cut(window, self._lengths, self._n_rows, self._n_tokens, rng)
 
     def _next(self, seen: Mapping[str, Any]) -> np.ndarray:
-        window = np.asarray(self._mix("order", self._rows, self._rng, seen))
+        import polars as pl
+
+        rows = self._rows.with_columns(pl.Series("met", self.met))
+        if self.losses is not None:
+            rows = rows.with_columns(pl.Series("loss", self.losses))
+        there = None
+        if self.out:
+            there = np.flatnonzero(~rows["lang"].is_in(list(self.out)).to_numpy())
+            rows = rows[there]
+        window = np.asarray(self._mix("order", rows, self._rng, seen))
         whole = window.ndim == 1 and len(window) > 0 and np.issubdtype(window.dtype, np.integer)
-        if not whole or window.min() < 0 or window.max() >= self._rows.height:
+        if not whole or window.min() < 0 or window.max() >= rows.height:
             raise InputError(
-                f"the mix '{self._mix.name}' must give positions 0..{self._rows.height - 1} in one dimension, "
+                f"the mix '{self._mix.name}' must give positions 0..{rows.height - 1} in one dimension, "
                 "as integers, at least one"
             )
-        return window.astype(np.int64)
+        window = window.astype(np.int64)
+        if self.lean:
+            window = _leaning(window, rows, self.lean, self._rng)
+        return window if there is None else there[window]
 
     def state(self) -> dict[str, Any]:
-        return {"rng": self._rng.bit_generator.state, "taken": self.taken, "n_windows": self.n_windows}
+        return {
+            "rng": self._rng.bit_generator.state, "taken": self.taken, "n_windows": self.n_windows,
+            "n_batches": len(self._batches), "out": sorted(self.out), "lean": self.lean,
+        }  # fmt: skip
 
-    def restore(self, state: Mapping[str, Any], window: np.ndarray) -> None:
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `state` has not: the window, and what is known of each row `(N,)`."""
+        losses = {} if self.losses is None else {"loss": self.losses}
+        return {"window": self.window, "met": self.met.copy(), **losses}
+
+    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         self._rng.bit_generator.state = state["rng"]
+        window = arrays["window"]
         if len(window):
             self._open(window, state["n_windows"])
+            self._batches = self._batches[: state["n_batches"]]
         else:
             self._batches, self.window, self.n_windows = [], window, state["n_windows"]
         self.taken = state["taken"]
+        self.out, self.lean = set(state["out"]), dict(state["lean"])
+        self.met = np.array(arrays["met"])
+        if self.losses is not None:
+            self.losses = np.array(arrays["loss"])
+
+
+def _leaning(window: np.ndarray, rows: pl.DataFrame, lean: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
+    """The window with more rows of some languages, those that were met least, at places by chance."""
+    langs, met = rows["lang"].to_numpy(), rows["met"].to_numpy()
+    more = []
+    for lang, factor in sorted(lean.items()):
+        own = np.flatnonzero(langs == lang)
+        n = round((factor - 1) * int((langs[window] == lang).sum()))
+        if n and len(own):
+            order = own[np.lexsort((rng.random(len(own)), met[own]))]
+            more.append(np.resize(order, n))
+    if not more:
+        return window
+    added = np.concatenate(more)
+    return np.insert(window, rng.integers(0, len(window) + 1, len(added)), added)
 
 
 def deal(lengths: np.ndarray, rank: int, size: int, n_micro: int, ties: np.ndarray | None = None) -> list[np.ndarray]:

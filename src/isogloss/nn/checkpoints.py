@@ -19,7 +19,7 @@ from isogloss.core import files
 from isogloss.core.errors import PlaceError
 from isogloss.nn.disk import whole_folder, write_tensors
 
-FORMAT = 1
+FORMAT = 2
 TENSORS = ("weights", "optimizer", "order")
 
 

@@ -33,7 +33,8 @@ class Stepped:
     """What one optimizer step did, over all processes. Arrays are by language, in the order of `Trainee.langs`.
 
     `loss` is summed without weights, `units` counts what it is summed over; `n_padded` are all tokens that were computed,
-    padding included; `norm` is the gradient's before clipping, not finite when the step was not taken.
+    padding included; `norm` is the gradient's before clipping, not finite when the step was not taken. `by_row (B,)`: the
+    loss of each row, a unit; NaN for a row without one.
     """
 
     loss: np.ndarray
@@ -43,6 +44,7 @@ class Stepped:
     n_padded: float
     norm: float
     stop: bool
+    by_row: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Trainee:
         """
         self._ready(number)
         n = len(self.langs)
-        sums = np.zeros(4 * n + 3)
+        sums = np.zeros(4 * n + 3 + 2 * len(rows))  # behind the counts, the loss and the units of each row
         lengths = np.array([len(row["ids"]) for row in rows])
         ties = np.array([row["group"] for row in rows]) if rows and "group" in rows[0] else None
         share = deal(lengths, self.world.rank, self.world.size, self.manner.accumulate, ties)
@@ -122,14 +124,17 @@ class Trainee:
                 last = i == len(share) - 1
                 with contextlib.nullcontext() if last else self.world.accelerator.no_sync(self._called):
                     self._backward(rows, weights, codes, places, number, sums)
-        self.operations.of(float(sums[-2]))
-        sums[-1] = stop
+        at = 4 * n
+        self.operations.of(float(sums[at + 1]))
+        sums[at + 2] = stop
         sums = self.world.sum(sums)
-        units = sums[-3]
+        units = sums[at]
         # gradients of processes were averaged, not summed
         norm = self.update.end(self.world.size / units if units > 0 else 0.0)
         loss, counted, seen, tokens = (sums[k * n : (k + 1) * n] for k in range(4))
-        return Stepped(loss, counted, seen, tokens, float(sums[-2]), norm, bool(sums[-1]))
+        by_row, n_by_row = sums[at + 3 :].reshape(2, -1)
+        mean = np.divide(by_row, n_by_row, out=np.full(len(rows), np.nan), where=n_by_row > 0)
+        return Stepped(loss, counted, seen, tokens, float(sums[at + 1]), norm, bool(sums[at + 2]), mean)
 
     def _ready(self, number: int) -> None:
         """Put the model in training mode, what is frozen at its bottom excepted, and fix everything random."""
@@ -175,10 +180,13 @@ class Trainee:
         if real:
             n = len(self.langs)
             lengths = np.array([len(rows[i]["ids"]) for i in at.tolist()], float)
-            for k, values in enumerate((loss_B.detach().double().cpu().numpy(), units, np.ones(len(at)), lengths)):
+            losses = loss_B.detach().double().cpu().numpy()
+            for k, values in enumerate((losses, units, np.ones(len(at)), lengths)):
                 sums[k * n : (k + 1) * n] += np.bincount(codes[at], weights=values, minlength=n)
-            sums[-3] += weighted
-            sums[-2] += n_padded
+            sums[4 * n] += weighted
+            sums[4 * n + 1] += n_padded
+            by_row, n_by_row = sums[4 * n + 3 :].reshape(2, -1)
+            by_row[at], n_by_row[at] = losses, units
 
     def norms(
         self, rows: Sequence[Mapping[str, Any]], weights: np.ndarray, codes: np.ndarray, *, number: int

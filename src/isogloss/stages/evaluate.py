@@ -9,6 +9,7 @@ Every system answers the same rows, and its answers are on disk before anything 
     floor_pooled   character n-grams, one model for all, on the train rows of the model
     source         the recipe's model where it fits itself, else n-grams, trained on one language only (zero-shot)
     untuned        the recipe's model before training, where it answers then already
+    uncalibrated   the model without what `train.calibrate` fitted, where the recipe asks for that
 
 A task without labels has `floor_pooled` and `untuned`: vectors of character n-grams, weighted by the train rows of the
 model, and those of the model before training, find contents as the model's do.
@@ -37,12 +38,13 @@ from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Say
 from isogloss.core.weights import class_weights
-from isogloss.stages import model
+from isogloss.stages import floor, model
 from isogloss.stages.train import train_rows
 
-FLOOR = "ngram"
 # Train rows of a language that are scored, to tell over- from underfitting; without labels, contents (where dev has none).
 TRAIN_SAMPLE = 200
+# Which systems answer first: those that take longest.
+ORDER = ("floor_pooled", "floor_lang", "source", "untuned", "model", "uncalibrated", "majority")
 FACTS = ("script", "family", "genus", "resource")
 
 
@@ -85,9 +87,9 @@ class _Job:
 def systems(recipe: Recipe) -> list[str]:
     """The model and the baselines that are not the model itself."""
     family = recipe.family
-    same = {"floor_lang", "floor_pooled"} if family.name == FLOOR else set()
+    same = {"floor_lang", "floor_pooled"} if family.name == floor.FLOOR else set()
     own = f"floor_{family.knobs['scope']}" if same else ""
-    defaults = _floor().bind({"scope": family.knobs["scope"]}) if same else {}
+    defaults = floor.part().bind({"scope": family.knobs["scope"]}) if same else {}
     plain = (
         bool(same) and family.knobs == defaults and recipe.train.weights == "none" and recipe.train.mix.use == "natural"
     )
@@ -95,7 +97,8 @@ def systems(recipe: Recipe) -> list[str]:
     left_out = {own} if plain and everywhere else set()
     if not can_answer_untuned(recipe):
         left_out.add("untuned")
-    return ["model", *[name for name in recipe.baselines if name not in left_out]]
+    own_before = ["uncalibrated"] if recipe.train.calibrate != "none" else []
+    return ["model", *own_before, *[name for name in recipe.baselines if name not in left_out]]
 
 
 def can_answer_untuned(recipe: Recipe) -> bool:
@@ -105,10 +108,6 @@ def can_answer_untuned(recipe: Recipe) -> bool:
     from isogloss.stages.training import setup
 
     return bool(recipe.family("untuned", setup.untrained(recipe, (), skeleton=True)))
-
-
-def _floor() -> parts.Part:
-    return parts.load("families", FLOOR)
 
 
 def source_lang(recipe: Recipe, rows: pl.DataFrame) -> str:
@@ -146,10 +145,8 @@ def _predictions(recipe: Recipe, run: Run, engine: Engine, say: Say) -> list[str
     jobs = [
         _Job(name, run, recipe.model_dump_json(), recipe.folder, source, folder / f"{name}.parquet") for name in names
     ]
-    jobs.sort(
-        key=lambda job: ("floor_pooled", "floor_lang", "source", "untuned", "model", "majority").index(job.system)
-    )
-    here = [job for job in jobs if recipe.loops and job.system in ("model", "untuned")]
+    jobs.sort(key=lambda job: ORDER.index(job.system))
+    here = [job for job in jobs if recipe.loops and job.system in ("model", "uncalibrated", "untuned")]
     side_by_side = engine.map(_answer, [job for job in jobs if job not in here])
     for _ in say.track(chain(side_by_side, map(_answer, here)), "answering", len(jobs), "systems"):
         pass
@@ -171,21 +168,23 @@ def _answer(job: _Job) -> None:
     held = corpus.frame(splits=["dev", "test"])
     asked = pl.concat([held, _sample(train, recipe.seed) if labels else _contents(train, held, recipe.seed)])
     outputs: Any
-    if job.system == "model":
+    if job.system in ("model", "uncalibrated"):
         made = model.load(job.run.folder)
-        outputs = made.probabilities(asked) if labels else made.family.module.predict(made.loaded, asked)
+        if not labels:
+            outputs = made.family.module.predict(made.loaded, asked)
+        else:
+            outputs = made.probabilities(asked) if job.system == "model" else made.uncalibrated(asked)
     elif job.system == "untuned":
         untuned = _untuned(recipe, labels)
         outputs = recipe.family.module.predict(untuned, asked)
         outputs = outputs[:, [untuned.labels.index(label) for label in labels]] if labels else outputs
     elif not labels:
-        floor = _floor().module
-        outputs = floor.vectors(asked["text"].to_list(), floor.rarity(train["text"].to_list()))
+        outputs = floor.vectors(train, asked)
     elif job.system == "majority":
         outputs = _majority(train, asked, labels)
     else:
         outputs = _fitted(recipe, job, every if job.system == "floor_lang" else train, asked, labels)
-    own = [c for c in ("id", "lang", "variety", "source", "split", "group", "label") if c in asked.columns]
+    own = [c for c in ("id", "lang", "variety", "source", "split", "group", "task", "label") if c in asked.columns]
     keep = [c for c in recipe.data.keep if c in asked.columns]
     base = asked.select(*own, pl.col("text").str.len_bytes().alias("n_bytes"), *keep)
     files.write_parquet(
@@ -234,18 +233,12 @@ def _majority(train: pl.DataFrame, asked: pl.DataFrame, labels: tuple[str, ...])
 
 def _fitted(recipe: Recipe, job: _Job, train: pl.DataFrame, asked: pl.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
     """A floor, or the source-only baseline."""
-    floor = _floor()
-    if job.system == "source":
-        train = train.filter(pl.col("lang") == job.source)
-        family = recipe.family
-        own = family.name == FLOOR
-        knobs = {**(family.knobs if own else floor.bind({})), "scope": "pooled"}
-        weight = class_weights(train, recipe.train.weights)
-    else:
-        knobs = floor.bind({"scope": job.system.removeprefix("floor_")})
-        weight = np.ones(train.height)
-    fitted = floor.call("fit", train.with_columns(pl.Series("weight", weight)), labels, knobs=knobs)
-    return np.asarray(floor.module.predict(fitted, asked))
+    if job.system != "source":
+        return floor.answers(train, asked, labels, "lang" if job.system == "floor_lang" else "pooled")
+    train = train.filter(pl.col("lang") == job.source)
+    knobs = recipe.family.knobs if recipe.family.name == floor.FLOOR else None
+    weight = pl.Series("weight", class_weights(train, recipe.train.weights))
+    return floor.answers(train.with_columns(weight), asked, labels, "pooled", knobs)
 
 
 # -- scores -----------------------------------------------------------------------------------------------------
@@ -302,14 +295,17 @@ def _score(recipe: Recipe, run: Run, names: list[str]) -> list[Path]:
         )
     dev = pl.concat([scored(name, "dev", modules, ["lang"]) for name in names])
     head = {recipe.headline: modules[recipe.headline]}
-    floor = next((name for name in (("floor_lang",) if labels else ("floor_pooled",)) if name in names), "model")
-    sample = pl.concat([scored(name, "train", head, ["lang"]) for name in dict.fromkeys(("model", floor))])
+    base = next((name for name in (("floor_lang",) if labels else ("floor_pooled",)) if name in names), "model")
+    sample = pl.concat([scored(name, "train", head, ["lang"]) for name in dict.fromkeys(("model", base))])
 
     def paired(other: str, metric: str, split: str = "test") -> pl.DataFrame:
         a, b = (answers[name].filter(pl.col("split") == split) for name in ("model", other))
         return report.paired(a, b, modules[metric], labels, name=metric, **common)
 
-    asked = [(name, recipe.headline) for name in names[1:]]
+    heads = tuple(dict.fromkeys((recipe.headline, *recipe.headlines)))
+    asked = [
+        (name, metric) for name in names[1:] for metric in (recipe.calibrations if name == "uncalibrated" else heads)
+    ]
     asked += [item for g in recipe.gate for item in g.beats.items() if item not in asked]
     pairs = {item: paired(*item) for item in asked if item[0] in names}
     out: dict[str, pl.DataFrame] = {
@@ -319,7 +315,7 @@ def _score(recipe: Recipe, run: Run, names: list[str]) -> list[Path]:
         "paired": pl.concat([frame.with_columns(pl.lit(other).alias("other")) for (other, _), frame in pairs.items()])
         if pairs
         else pl.DataFrame(schema={**report.PAIRED_SCHEMA, "other": pl.String}),
-        "fit": _fit_verdicts(recipe, floor, sample, dev, paired, modules),
+        "fit": _fit_verdicts(recipe, base, sample, dev, paired, modules),
     }
     if labels:
         out["fairness"] = report.fairness(test, labels, confidence=spec.confidence)
@@ -340,17 +336,17 @@ def _rows_hash(rows: pl.DataFrame) -> str:
 
 
 def _fit_verdicts(
-    recipe: Recipe, floor: str, sample: pl.DataFrame, dev: pl.DataFrame, paired: Any, modules: dict[str, Any]
+    recipe: Recipe, base: str, sample: pl.DataFrame, dev: pl.DataFrame, paired: Any, modules: dict[str, Any]
 ) -> pl.DataFrame:
     headline = pl.col("metric") == recipe.headline
 
     def of(frame: pl.DataFrame, system: str) -> pl.DataFrame:
         return frame.filter(headline, pl.col("system") == system)
 
-    against = paired(floor, recipe.headline, "dev") if dev.height else pl.DataFrame(schema=report.PAIRED_SCHEMA)
+    against = paired(base, recipe.headline, "dev") if dev.height else pl.DataFrame(schema=report.PAIRED_SCHEMA)
     better = modules[recipe.headline].BETTER
     return report.fit_verdicts(
-        of(sample, "model"), of(dev, "model"), of(sample, floor), of(dev, floor), against, better=better
+        of(sample, "model"), of(dev, "model"), of(sample, base), of(dev, base), against, better=better
     )
 
 

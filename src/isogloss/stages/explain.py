@@ -191,7 +191,13 @@ def use(found: parts.Part, knobs: Mapping[str, Any]) -> str:
     if found.kind in ("steps", "methods", "metrics"):
         named = [named if found.kind != "metrics" else found.name]
     task = _task(found)
-    return (f'task = "{task}"\n' if task else "") + snippet(slot, named)
+    return (f"task = {toml(_needing(parts.load('tasks', task)))}\n" if task else "") + snippet(slot, named)
+
+
+def _needing(found: parts.Part) -> Any:
+    """A part as a recipe names it, with what it must be given."""
+    needed = {knob.name: value(knob) for knob in found.knobs.values() if knob.required}
+    return {"use": found.name, **needed} if needed else found.name
 
 
 def _task(found: parts.Part) -> str | None:
@@ -200,6 +206,8 @@ def _task(found: parts.Part) -> str | None:
     tasks = [default, *parts.names("tasks")]
     if found.kind == "metrics":
         fed = [name for name in tasks if not lacking(parts.load("tasks", name), found.name)]
+    elif found.kind == "mixes" and found.has("needs") and "task" in found.call("needs", knobs={}):
+        fed = [name for name in tasks if "task" in parts.load("tasks", name).constant("FIELDS")]
     else:
         fed = list(found.constant("TASKS", tasks))
     return None if default in fed else next(iter(fed), None)

@@ -13,9 +13,11 @@ import polars as pl
 from isogloss.core import files, parts
 from isogloss.core import lang as lang_table
 from isogloss.core.answers import labelled
+from isogloss.core.calibration import Calibration
 from isogloss.core.errors import DataError, InputError, MissingError, PlaceError
 from isogloss.core.recipe import Recipe
 from isogloss.core.shelf import Shelf
+from isogloss.core.tasks import masked
 
 CARD = "isogloss.json"
 FORMAT = 1
@@ -30,6 +32,7 @@ class Model:
     card: Mapping[str, Any]
     family: parts.Part
     loaded: Any
+    calibration: Calibration | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -51,15 +54,28 @@ class Model:
         return frame
 
     def probabilities(self, frame: pl.DataFrame) -> np.ndarray:
-        """Probabilities `(N, C)` of a frame with `id, lang, text` that is already rewritten."""
+        """Probabilities `(N, C)` of a frame with `id, lang, text` that is already rewritten, calibrated where the model is."""
+        return self.calibrated(self.uncalibrated(frame), frame["lang"].to_list())
+
+    def uncalibrated(self, frame: pl.DataFrame) -> np.ndarray:
+        """What the model itself gives, `(N, C)`."""
         return np.asarray(self.family.module.predict(self.loaded, frame), dtype=np.float64)
+
+    def calibrated(self, probs: np.ndarray, langs: Sequence[str | None]) -> np.ndarray:
+        """Probabilities `(N, C)` as the card says they are calibrated, by language."""
+        return probs if self.calibration is None else self.calibration.apply(probs, langs, self.labels)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks among which a question must name one; none where the model has one task only."""
+        return tuple(self.card.get("tasks", ()))
 
     def answer(self, frame: pl.DataFrame) -> pl.DataFrame:
         """`frame` with `pred`, `confidence` and `probs`, one row for each row. Raises InputError without labels."""
         self.has_labels()
-        if frame.is_empty():
-            return labelled(frame, np.zeros((0, len(self.labels))), self.labels)
-        probs = self.probabilities(self.rewrite(frame))
+        probs = self.probabilities(self.rewrite(frame)) if frame.height else np.zeros((0, len(self.labels)), np.float64)
+        if self.tasks:
+            probs = masked(probs, frame["task"].to_list(), self.labels)
         return labelled(frame, probs, self.labels)
 
     def has_labels(self) -> None:
@@ -70,15 +86,30 @@ class Model:
                 f"use: isogloss embed --model {self.folder} --in FILE --out vectors.npy"
             )
 
-    def predict(self, texts: Sequence[str], lang: str | Sequence[str] | None = None) -> list[str]:
-        """The label of each text. `lang` is one language for all, or one for each; a model of one language needs none.
+    def predict(
+        self, texts: Sequence[str], lang: str | Sequence[str] | None = None, task: str | None = None
+    ) -> list[str]:
+        """The label of each text. `lang` is one language for all, or one for each; a model of one language needs none. A
+        model of several tasks is told the `task`, and answers `TASK/LABEL`.
 
-        Raises DataError when the languages are not known, or are not as many as the texts.
+        Raises DataError when the languages or the task are not known, or are not as many as the texts.
         """
         self.has_labels()
         if isinstance(texts, str):
             raise DataError("predict takes a list of texts, got one string; write predict([text])")
-        return self.answer(self.frame(texts, lang))["pred"].to_list()
+        frame = self.frame(texts, lang)
+        if self.tasks:
+            frame = frame.with_columns(task=pl.lit(self.the_task(task)))
+        elif task is not None:
+            raise DataError(f"this model has one task, and was asked for '{task}'; leave task out")
+        return self.answer(frame)["pred"].to_list()
+
+    def the_task(self, given: str | None) -> str:
+        """The task that is asked for. Raises DataError where the model has none of that name."""
+        if given not in self.tasks:
+            asked = "say the task" if given is None else f"there is no task '{given}'"
+            raise DataError(f"{asked}; this model knows {', '.join(self.tasks)}")
+        return given
 
     def frame(self, texts: Sequence[str], lang: str | Sequence[str] | None = None) -> pl.DataFrame:
         """Texts and languages as rows."""
@@ -123,6 +154,7 @@ def card(recipe: Recipe, labels: Sequence[str], langs: Sequence[str], **facts: A
         "labels": list(labels),
         "langs": list(langs),
         "rewrites": rewrites,
+        **({"tasks": list(recipe.the_task.knobs["tasks"])} if recipe.the_task.part.constant("SHARED", False) else {}),
         **facts,
     }
 
@@ -135,7 +167,11 @@ def load(path: str | Path) -> Model:
     folder = locate(path)
     value = read_card(folder)
     family = parts.load("families", value["family"])
-    return Model(folder, value, family, family.module.read(folder))
+    try:
+        calibration = Calibration.of(value["calibration"]) if "calibration" in value else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlaceError(f"the calibration in {folder / CARD} cannot be read: {error}") from None
+    return Model(folder, value, family, family.module.read(folder), calibration)
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

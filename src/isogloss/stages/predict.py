@@ -22,19 +22,29 @@ DETECT = "detect"
 Item = pl.DataFrame | Rejected | Noted
 
 
-def predict_file(model: Model, path: Path, *, lang: str | None = None, text: str = "text") -> Iterator[Item]:
+def predict_file(
+    model: Model, path: Path, *, lang: str | None = None, text: str = "text", task: str | None = None
+) -> Iterator[Item]:
     """Answer the rows of a file, folder or pattern, in order; before each batch of answers come the rows of it that
     cannot be read, as Rejected, and what was assumed of a language, as Noted, once.
 
-    `lang` is the language of rows that name none; `detect` finds it among the model's languages. Raises DataError when
-    nothing is there, or when a row has no language and none can be known; InputError for a model without labels.
+    `lang` is the language of rows that name none; `detect` finds it among the model's languages. `task` is that of rows
+    that name none, where the model has several. Raises DataError when nothing is there, or when a row has no language or
+    task and none can be known; InputError for a model without labels.
     """
     model.has_labels()
     given = {"lang": lang_table.resolve(lang).tag} if lang and lang != DETECT else {}
+    if task is not None:
+        if not model.tasks:
+            raise DataError(f"this model has one task, and was asked for '{task}'; leave --task out")
+        given["task"] = model.the_task(task)
     if not given and lang != DETECT and len(model.langs) == 1:
         given = {"lang": model.langs[0]}
     raws = expand(path, str(path), format=None, encoding="utf-8", rows=None, given=given)
-    fields = Fields(columns={"text": text}, task_fields=(), splits=False, detect=lang == DETECT)
+    own = ("task",) if model.tasks else ()
+    fields = Fields(
+        columns={"text": text}, task_fields=own, tasks=model.tasks or None, splits=False, detect=lang == DETECT
+    )
     rows = (row for raw in raws for row in read(raw, fields))
     noted: set[str] = set()
     while chunk := list(islice(rows, CHUNK)):
@@ -44,6 +54,11 @@ def predict_file(model: Model, path: Path, *, lang: str | None = None, text: str
         if first:
             raise DataError(
                 f"{first.origin} has no language; give --lang TAG for all rows, --lang detect, or a column 'lang'"
+            )
+        untold = next((row for row in aside if row.reason == "no task"), None)
+        if untold:
+            raise DataError(
+                f"{untold.origin} has no task; give --task {' or '.join(model.tasks)} for all rows, or a column 'task'"
             )
         frame = pl.DataFrame(good, schema=fields.schema)
         if lang == DETECT:

@@ -82,7 +82,7 @@ def raw_files(recipe: Recipe) -> list[RawFile]:
     found: list[RawFile] = []
     for source in recipe.data.raw:
         path = bundled(source.path) or recipe.locate(source.path)
-        stated = {name: getattr(source, name) for name in ("lang", "split", "label", *PROVENANCE)}
+        stated = {name: getattr(source, name) for name in ("lang", "split", "label", "task", *PROVENANCE)}
         given = {name: value for name, value in stated.items() if value is not None}
         found += expand(
             path, source.path, format=source.format, encoding=source.encoding, rows=source.rows, given=given
@@ -113,6 +113,7 @@ def fields(recipe: Recipe) -> Fields:
         keep=tuple(recipe.data.keep),
         langs=None if recipe.langs == "all" else tuple(recipe.langs),
         labels=tuple(task.knobs.get("labels") or ()) or None,
+        tasks=tuple(task.knobs.get("tasks") or ()) or None,
         detect=any(step.part.constant("FILLS_LANG", False) for step in recipe.steps),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ import polars as pl
 
 from isogloss.core import files, parts
 from isogloss.core import lang as lang_table
+from isogloss.core.calibration import Calibration
 from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
-from isogloss.stages import spent
+from isogloss.core.tasks import task_of
+from isogloss.stages import model, spent
 from isogloss.stages.markdown import table
 from isogloss.stages.pages import found as finding
 from isogloss.stages.pages.page import floors, words_of, write_page
@@ -47,6 +50,7 @@ def text(recipe: Recipe, run: Run) -> Iterator[str]:
         yield from _fairness(run, scores, head)
     else:
         yield from _ranks(found, worst_first(scores, head, run.require("prepare")["facts"]["langs"]))
+    yield from _calibration(recipe, run, scores)
     yield from _fit(recipe, run)
     yield from _tokenizer(run)
     yield from _trained_on(run)
@@ -142,6 +146,22 @@ def _languages(recipe: Recipe, run: Run, scores: pl.DataFrame, head: str, system
     yield from table(["language", "n", *(words.get(name, name) for name in systems)], rows)
     if said := floors(recipe, systems):
         yield f"\n{said}"
+    for name in recipe.headlines:
+        if name != head:
+            own = by_lang(scores, name)
+            yield f"\n### {name}\n"
+            yield from table(
+                ["language", "n", *(words.get(system, system) for system in systems)],
+                [
+                    [
+                        f"{tag} {lang_table.facts(tag).name}",
+                        own["model", tag]["n"],
+                        *(number(own.get((system, tag))) for system in systems),
+                    ]
+                    for tag in worst_first(scores, name, facts["langs"])
+                    if ("model", tag) in own
+                ],
+            )
     yield "\n<details><summary>Every metric of the model</summary>\n"
     names = [m for m in recipe.metric_names if m != head]
     every = {metric: by_lang(scores, metric) for metric in names}
@@ -256,6 +276,77 @@ def _fairness(run: Run, scores: pl.DataFrame, head: str) -> Iterator[str]:
         )
 
 
+def _calibration(recipe: Recipe, run: Run, scores: pl.DataFrame) -> Iterator[str]:
+    """What calibration did by language, worst after it first; nothing where the recipe asks for none."""
+    rows = calibration(recipe, run, scores)
+    if not rows:
+        return
+    yield "\n## Calibration\n"
+    yield from calibration_words(recipe, run)
+    if not any(row["fitted"] for row in rows):
+        return
+    yield ""
+    yield from table(
+        ["language", "dev rows", "temperature", "n", "error before", "error after", "difference (paired)", "verdict"],
+        [
+            [f"{row['lang']} {lang_table.facts(row['lang']).name}" + (f", {row['task']}" if row["task"] else ""),
+             row["n_dev"], f"{row['temperature']:.2f}", row["n"], number(row["before"]), number(row["after"]),
+             "–" if row["diff"] is None else number(row["diff"]), row["verdict"]]
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def calibration_words(recipe: Recipe, run: Run) -> Iterator[str]:
+    """What was fitted, in sentences."""
+    found = Calibration.of(model.read_card(run.folder)["calibration"])
+    for block in found.blocks:
+        task = f" of {task_of(block.labels[0])}" if len(found.blocks) > 1 else ""
+        tried = ", ".join(f"{name} {loss:.4f}" for name, loss in sorted(block.tried.items(), key=lambda item: item[1]))
+        how = (
+            "Nothing was fitted: no calibration was better"
+            if block.strength is None
+            else f"A {block.kind} fitted to dev, "
+            + (
+                "for all languages alike"
+                if math.isinf(block.strength)
+                else f"by language and shrunk to what fits all as by {block.strength:g} rows"
+            )
+            + ", was best"
+        )
+        yield (
+            f"{how} on held-out dev rows{task} (log-loss, each language alike: {tried}). The expected calibration error on "
+            "test, before and after, paired and corrected over languages; lower is better, and noise only adds to it."
+        )
+
+
+def calibration(recipe: Recipe, run: Run, scores: pl.DataFrame) -> list[dict[str, Any]]:
+    """By language, and task where there are several: calibration error before and after, dev rows, temperature."""
+    if not recipe.calibrations or "calibration" not in model.read_card(run.folder):
+        return []
+    blocks = Calibration.of(model.read_card(run.folder)["calibration"]).blocks
+    pairs = files.read_parquet(run.path("paired.parquet")).filter(
+        pl.col("by") == "lang", pl.col("other") == "uncalibrated"
+    )
+    out = []
+    for metric, block in zip(recipe.calibrations, blocks, strict=True):
+        cells = by_lang(scores, metric)
+        own = {row["key"]: row for row in pairs.filter(pl.col("metric") == metric).iter_rows(named=True)}
+        for tag in run.require("prepare")["facts"]["langs"]:
+            after, fit = cells.get(("model", tag)), block.by_lang.get(tag)
+            if after is None or after["value"] is None:
+                continue
+            pair = own.get(tag)
+            diff = pair and {"value": pair["diff"], "low": pair["low_corrected"], "high": pair["high_corrected"]}
+            out.append({
+                "lang": tag, "fitted": block.strength is not None, "task": metric.partition("@")[2], "n_dev": fit.n if fit else 0,
+                "temperature": 1.0 if block.strength is None else (fit or block.pooled).temperature,
+                "n": after["n"], "before": cells.get(("uncalibrated", tag)), "after": after, "diff": diff,
+                "verdict": pair["verdict"] if pair else "",
+            })  # fmt: skip
+    return sorted(out, key=lambda row: (row["task"], -row["after"]["value"], row["lang"]))
+
+
 def _fit(recipe: Recipe, run: Run) -> Iterator[str]:
     frame = files.read_parquet(run.path("fit.parquet"))
     yield "\n## Over- and underfitting\n"
@@ -368,22 +459,35 @@ def summary(recipe: Recipe, run: Run) -> dict[str, Any]:
     """What the screen shows after a run: languages worst first, with the headline metric of every system."""
     scores = files.read_parquet(run.path("scores.parquet"))
     systems = scores["system"].unique(maintain_order=True).to_list()
-    langs = worst_first(scores, recipe.headline, run.require("prepare")["facts"]["langs"])
-    cells = by_lang(scores, recipe.headline)
     verdict = files.read_json(run.path("verdict.json"))
-    rest = scores.filter(pl.col("by") == "all", pl.col("metric") == recipe.headline)
     found = tallies(recipe, run)
+    langs = run.require("prepare")["facts"]["langs"]
+    own = [name for name in recipe.headlines if name != recipe.headline]  # that of each task, where there are several
     return {
-        "metric": recipe.headline,
+        **_summed(scores, recipe.headline, langs, systems),
+        **({"tasks": [_summed(scores, name, langs, systems) for name in own]} if own else {}),
         **({} if found is None else {"among": finding.among(found), "unscored": _unscored(found)}),
         "systems": systems,
+        "verdict": verdict["outcome"],
+        "reasons": refusals(verdict),
+        "report": str(run.path("report.html" if run.path("report.html").exists() else "REPORT.md")),
+        "run": str(run.folder),
+    }
+
+
+def _summed(scores: pl.DataFrame, metric: str, langs: Sequence[str], systems: Sequence[str]) -> dict[str, Any]:
+    """A metric by language, the model's worst first, and over languages."""
+    cells = by_lang(scores, metric)
+    rest = scores.filter(pl.col("by") == "all", pl.col("metric") == metric)
+    return {
+        "metric": metric,
         "langs": [
             {
                 "lang": tag,
                 "name": lang_table.facts(tag).name,
                 **{name: _plain(cells.get((name, tag))) for name in systems},
             }
-            for tag in langs
+            for tag in worst_first(scores, metric, langs)
         ],
         "all": {
             key: {
@@ -393,10 +497,6 @@ def summary(recipe: Recipe, run: Run) -> dict[str, Any]:
             }
             for key in ("mean", "worst", "gap")
         },
-        "verdict": verdict["outcome"],
-        "reasons": refusals(verdict),
-        "report": str(run.path("report.html" if run.path("report.html").exists() else "REPORT.md")),
-        "run": str(run.folder),
     }
 
 

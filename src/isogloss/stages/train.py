@@ -26,9 +26,11 @@ from isogloss.core.say import Say
 from isogloss.core.weights import class_weights
 from isogloss.nn import launched, memory
 from isogloss.stages import model
+from isogloss.stages.calibrate import calibrate
 
-# Windows of the mix that are drawn to weigh rows for a family that fits itself: shares are exact, rows nearly even.
-WINDOWS = 10
+# Runs over the corpus that are drawn from the mix to weigh rows for a family that fits itself: shares are exact, rows
+# nearly even.
+RUNS = 10
 
 
 def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
@@ -62,13 +64,15 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
             made, facts = loop.learn(recipe, run, say, rows, labels, reads, again=again)
         else:
             made, facts = _fit(recipe, run, say, rows, labels, again=again)
+        calibrates = labels and recipe.train.calibrate != "none"
+        calibrated = calibrate(recipe, run, labels, train_rows(recipe, run, "dev"), say) if calibrates else {}
     finally:
         run.spend("train", time.monotonic() - start)
     langs = run.require("prepare")["facts"]["langs"]
     trained = sorted(rows["lang"].unique().to_list())
     if recipe.train.shots is not None:
         facts["shots"] = {"draw": recipe.train.shots.draw, "asked": recipe.train.shots.rows, "rows": drawn}
-    value = model.card(recipe, labels, langs, trained_on=trained, n_train=rows.height, **facts)
+    value = model.card(recipe, labels, langs, trained_on=trained, n_train=rows.height, **facts, **calibrated)
     files.write_json(run.path("model", model.CARD), value)
     run.stamp("train", reads, [*made, run.path("model", model.CARD)], n_train=rows.height, trained_on=trained, **facts)
     seconds = time.monotonic() - start
@@ -100,6 +104,7 @@ def start_folder(recipe: Recipe, run: Run) -> Path:
     """Where a model made from scratch begins: what is kept there from another recipe or corpus is removed."""
     folder = run.path("start")
     asked = {**recipe.sections("model", "seed"), "langs": recipe.train.langs, "corpus": run.key("prepare")}
+    asked["seed"] = recipe.train_seed
     asked["shots"] = recipe.train.shots.model_dump() if recipe.train.shots else None
     key, note = files.digest_of(asked), folder / "reads.json"
     if folder.exists() and (not note.is_file() or files.read_json(note) != key):
@@ -178,19 +183,28 @@ def _say_shots(recipe: Recipe, drawn: Mapping[str, int], say: Say) -> None:
 
 def slim(rows: pl.DataFrame) -> pl.DataFrame:
     """What a mix sees of the train rows."""
-    own = [name for name in ("label", "group", "weight") if name in rows.columns]
+    own = [name for name in ("label", "group", "task", "weight") if name in rows.columns]
     return rows.select("id", "lang", *own, pl.col("text").str.len_bytes().alias("n_bytes"))
 
 
 def mix_weights(mix: Bound, rows: pl.DataFrame, seed: int) -> np.ndarray:
-    """How often each row comes in a window of the mix, on average: weights for a family that fits itself."""
+    """How often each row comes in a run of as many rows as there are, on average: weights for a family that fits itself."""
     rng = np.random.default_rng(seed)
-    seen: dict[str, Any] = {"rows": {}, "epochs": {}, "loss": {}, "dev": {}}
-    counts = np.zeros(rows.height)
-    for _ in range(WINDOWS):
-        window = mix("order", slim(rows), rng, seen)
-        counts += np.bincount(window, minlength=rows.height)
-    return counts / WINDOWS
+    own = slim(rows)
+    sizes = dict(own.group_by("lang").len().sort("lang").rows())
+    counts = np.zeros(rows.height, np.int64)
+    for _ in range(RUNS):
+        met = np.zeros(rows.height, np.int64)
+        while met.sum() < rows.height:
+            by_lang = own.select("lang", met=pl.Series(met)).group_by("lang").agg(pl.col("met").sum())
+            seen: dict[str, Any] = {
+                "rows": dict(by_lang.rows()), "tokens": {}, "epochs": {}, "loss": {}, "dev": {}, "sizes": sizes,
+                "progress": met.sum() / rows.height, "planned": float(rows.height), "course": [],
+            }  # fmt: skip
+            window = mix("order", own.with_columns(pl.Series("met", counts + met)), rng, seen)
+            met += np.bincount(window, minlength=rows.height)
+        counts += met
+    return counts * (rows.height / counts.sum())
 
 
 def _fit(
@@ -199,7 +213,7 @@ def _fit(
     """A family that fits itself."""
     budget = Budget(recipe.budget.seconds, before=0.0 if again else run.cost().get("train", 0.0))
     mix = recipe.bound(recipe.train.mix, "mixes")
-    weight = class_weights(rows, recipe.train.weights) * mix_weights(mix, rows, recipe.seed)
+    weight = class_weights(rows, recipe.train.weights) * mix_weights(mix, rows, recipe.train_seed)
     known = rows.with_columns(pl.Series("weight", weight)).filter(pl.col("label").is_in(labels))
     done = 0
 

@@ -33,6 +33,7 @@ EXAMPLES: dict[str, Any] = {
     "data.steps": ["standardise", {"use": "dedup", "threshold": 0.8}],
     "train.langs": ["eng_Latn"],
     "train.shots": {"rows": 50, "draw": 0},
+    "train.shots.langs": ["hin_Deva"],
     "train.mix": {"use": "temperature", "tau": 0.3},
     "train.weights": "by_lang",
     "evaluate.metrics": ["accuracy", "macro_f1"],
@@ -55,6 +56,7 @@ EXAMPLES: dict[str, Any] = {
 # Values of knobs that must be given.
 GIVEN: dict[str, Any] = {
     "against": ["bench.jsonl"],
+    "tasks": ["topic", "tone"],
     "name": "xlm-roberta-base",
     "scratch": {"layers": 4, "width": 128, "heads": 4, "vocab": 8000},
 }
@@ -175,6 +177,8 @@ def snippet(path: str, value: Any) -> str:
     if path.startswith("train.shots"):
         inner = value if last == "shots" else {"rows": 50} | {last: value}
         return f'[train]\nlangs = ["eng_Latn"]\nshots = {toml(inner)}'
+    if above == ["train", "keep"]:
+        return f"[train]\nkeep = {toml({'drop_at_most': 0.02} | {last: value})}"
     if len(above) > 1:
         return f"[{above[0]}]\n{'.'.join([*above[1:], last])} = {toml(value)}"
     return f"[{above[0]}]\n{line}"

@@ -68,13 +68,45 @@ def collate(model: TextModel, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"inputs": inputs, "target": target}
 
 
-def loss(model: nn.Module, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """`loss_B`, the cross-entropy of each row in nats, and `n_B`, its units: a row is one."""
+def loss(
+    model: nn.Module,
+    batch: dict[str, Any],
+    *,
+    focal: Annotated[float, Field(ge=0, le=10)] = 0.0,
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`loss_B`, the cross-entropy of each row in nats, and `n_B`, its units: a row is one.
+
+    Knobs:
+        focal: a row counts (1 - p)^focal, p being the probability of its label: what is answered well counts less
+            (Lin et al. 2017); 0 is plain, 2 is usual.
+        smoothing: share of a label that is given to all labels alike (Szegedy et al. 2016), 0..1; 0 is plain, 0.1 usual.
+    """
     import torch
 
+    from isogloss.nn.losses import labelled
+
     logits = model(**batch["inputs"]).logits.float()
-    loss_B = torch.nn.functional.cross_entropy(logits, batch["target"], reduction="none")
+    loss_B = labelled(logits, batch["target"], focal, smoothing)
     return loss_B, torch.ones_like(loss_B)
+
+
+def chance(
+    labels: Sequence[str],
+    weights: np.ndarray,
+    *,
+    focal: Annotated[float, Field(ge=0, le=10)] = 0.0,
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+) -> float:
+    """The loss of who always guesses with the shares of the labels of rows, in nats a row.
+
+    >>> import numpy as np
+    >>> round(chance(["a", "b"], np.ones(2)), 3), round(chance(["a", "b"], np.ones(2), focal=2.0), 3)
+    (0.693, 0.173)
+    """
+    from isogloss.nn.losses import guessing
+
+    return guessing(labels, weights, focal, smoothing)
 
 
 def decode(logits: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ from isogloss.stages.pages import worldmap
 
 SYSTEMS = {
     "model": "the model",
+    "uncalibrated": "before calibration",
     "majority": "commonest label",
     "floor_lang": "n-grams, per language",
     "floor_pooled": "n-grams, pooled",

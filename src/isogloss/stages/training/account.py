@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +16,26 @@ from isogloss.nn.trainee import Stepped
 from isogloss.stages.training.schedule import Measured
 from isogloss.stages.training.supervise import Judged
 
+BY_LANG = ("rows", "tokens", "epochs", "loss", "dev")
+
 
 class Seen:
-    """What was seen of each language: the account of the run, and what a mix may look at (`value`)."""
+    """What was seen of each language: the account of the run, and what a mix may look at (`value`).
 
-    def __init__(self, langs: Sequence[str], n_rows: np.ndarray) -> None:
+    By language: `rows, tokens, epochs, loss, dev` (the last scores), `sizes` (its train rows), `n_dev` (its dev rows that
+    choose), `floor` (what n-grams score on these, where the mix asks for it). Of the run: `progress` (0..1), `planned`
+    (rows that it will see), `batch` (rows in a step), `better` ("higher" or "lower": which scores are), `course` (the
+    scores of every evaluation).
+    """
+
+    def __init__(
+        self, langs: Sequence[str], n_rows: np.ndarray, n_dev: Mapping[str, int], better: str, batch: float
+    ) -> None:
         self._langs, self._n_rows = tuple(langs), n_rows
         self._rows, self._tokens, self._loss, self._units = (np.zeros(len(langs)) for _ in range(4))
-        self.value: dict[str, dict[str, float]] = {"rows": {}, "tokens": {}, "epochs": {}, "loss": {}, "dev": {}}
+        self.value: dict[str, Any] = {name: {} for name in BY_LANG}
+        self.value |= {"sizes": dict(zip(langs, n_rows.tolist(), strict=True)), "n_dev": dict(n_dev), "floor": {}}
+        self.value |= {"progress": 0.0, "planned": None, "batch": batch, "better": better, "course": []}
 
     def add(self, done: Stepped) -> None:
         """Count a step. `loss` is the mean of a language's rows since the last evaluation, in nats a unit."""
@@ -42,6 +55,12 @@ class Seen:
 
     def evaluated(self, judged: Judged) -> None:
         self.value["dev"] = dict(judged.by_lang)
+        self.value["course"] = [*self.value["course"], dict(judged.by_lang)]
+
+    @property
+    def by_lang(self) -> dict[str, dict[str, float]]:
+        """What changes from evaluation to evaluation, for the log."""
+        return {name: self.value[name] for name in BY_LANG}
 
     def reset(self) -> None:
         """Begin a new stretch of losses."""
@@ -62,7 +81,7 @@ class Seen:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Be as after an evaluation: a new stretch of losses begins."""
-        self.value = {name: dict(by_lang) for name, by_lang in state["value"].items()}
+        self.value = copy.deepcopy(dict(state["value"]))
         self._rows, self._tokens = np.array(state["rows"]), np.array(state["tokens"])
         self.reset()
 

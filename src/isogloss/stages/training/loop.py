@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from isogloss.core.budget import Budget
 from isogloss.core.energy import Meter
 from isogloss.core.engine import usable_cores
 from isogloss.core.errors import BudgetEnded, InputError, PlaceError
+from isogloss.core.evidence import WINDOW
 from isogloss.core.ledger import Ledger, in_units
 from isogloss.core.recipe import Recipe, Train
 from isogloss.core.run import Run
@@ -38,6 +40,8 @@ from isogloss.stages.training.health import RETRIES
 from isogloss.stages.training.schedule import Measured, Plan, plan
 from isogloss.stages.training.setup import Job
 from isogloss.stages.training.supervise import SLOWER, Judged, Supervisor, columns
+from isogloss.stages.training.tracking import Trackers
+from isogloss.stages.training.tracking import check as check_trackers
 
 # Steps in a row whose gradient is not a number, after which training has diverged; fp16 scales itself down meanwhile.
 LOST = 20
@@ -59,6 +63,7 @@ def learn(
 
     Raises BudgetEnded when the seconds end before one checkpoint was evaluated, InputError when training diverges.
     """
+    check_trackers(recipe.train.trackers)
     memory.few_kernels()
     world = World(recipe.train.precision)
     say = say if world.first else Say()
@@ -77,9 +82,9 @@ def learn(
         with ledger.during("reading"):
             job = setup.prepare(recipe, run, world, say, rows, labels, log)
         memory.keep_freed()
-        with contextlib.closing(job):
+        with contextlib.closing(job), contextlib.closing(Trackers(recipe, run.folder, say, first=world.first)) as told:
             try:
-                plan_, step, ended = _steps(job, store, budget, ledger, run, log, say)
+                plan_, step, ended = _steps(job, store, budget, ledger, run, log, told, say)
                 break
             except _Collapsed as fall:
                 ledger.tried += _operations(job)
@@ -99,15 +104,23 @@ class _Collapsed(Exception):
 
 
 def _steps(
-    job: Job, store: Checkpoints, budget: Budget, ledger: Ledger, run: Run, log: Log, say: Say
+    job: Job, store: Checkpoints, budget: Budget, ledger: Ledger, run: Run, log: Log, told: Trackers, say: Say
 ) -> tuple[Plan, int, str]:
     """Step after step; returns the plan, the last step, and why it ended before the plan did."""
     spec, trainee, watch, feed, seen = job.spec, job.trainee, job.watch, job.feed, job.seen
     world = trainee.world
 
     checkpoint = _resume(job, store, say, log)
+    if checkpoint is None and job.floor is not None:
+        with ledger.during("floor"):
+            seen.value["floor"] = world.same(job.floor() if world.first else None)
+    first = feed.state(), feed.arrays()
     with ledger.during("measuring"):
         plan_ = _plan(job, store, budget, say, run, log)
+    if checkpoint is None:
+        feed.restore(*first)  # the first window, too, is asked for by who knows how long the run is
+    seen.value["planned"] = plan_.rows
+    ends = _in_steps(job, plan_)
     for note in setup.cautions(job, plan_):
         say.note(note)
     step, ended, lost = (checkpoint.step, checkpoint.state["ended"], 0) if checkpoint else (0, "", 0)
@@ -121,6 +134,7 @@ def _steps(
     while step < plan_.steps and not ended:
         # One step: the rows the mix wants next, wherever they are computed.
         started = time.monotonic()
+        seen.value["progress"] = step / plan_.steps
         at = feed.take(seen.value)
         with ledger.during("states"):
             _fill(job, at, plan_.steps - step)
@@ -132,6 +146,7 @@ def _steps(
             )
         step += 1
         seen.add(done)
+        feed.learned(at, done.by_row)
         ledger.saw(trainee.langs, done.rows, done.tokens, done.n_padded)
         lost = 0 if np.isfinite(done.norm) else lost + 1
         guilty, why = _look(job, at, step, done, log, say), None
@@ -139,7 +154,8 @@ def _steps(
             if step == 1 or watch.n_collapsed >= RETRIES:
                 raise InputError(f"training diverged at step {step}: {_guilty(guilty)}; {ADVICE}")
             why = _guilty(guilty)
-        elif job.health.due(step, plan_.steps) or plan_.evaluates(step):
+        evaluates = plan_.evaluates(step) or step in ends
+        if why is None and (job.health.due(step, plan_.steps) or evaluates):
             why = job.examine()
         if why:
             _fall(job, store, step, why, log, say)
@@ -147,7 +163,7 @@ def _steps(
         reserve.stepped(time.monotonic() - started)
         say.progress("training", step, plan_.steps, "steps")
         log.event("step", step=step, lr=rate, loss=seen.last_loss(done), norm=done.norm, seconds=budget.spent)
-        if not (plan_.evaluates(step) or done.stop):
+        if not (evaluates or done.stop):
             continue
 
         # An evaluation: dev decides what is best, whether every language held, and whether to go on.
@@ -155,26 +171,26 @@ def _steps(
         _written(job, ledger)  # operations and joules as of now
         with ledger.during("evaluating"):
             spent = world.same(ledger.spent(spec.stop.per)) if spec.stop and spec.stop.gain else None
-            judged = watch.judge(step, trainee.answer(job.dev_encoded), spent)
-        if judged.fallen:
-            trainee.restore(*_weights_of(store.read(watch.best_step or 0)))
+            on_disk = world.same(store.steps()) if spec.keep else ()
+            judged = watch.judge(step, trainee.answer(job.dev_encoded), spent, on_disk)
+        if judged.back is not None:
+            _back(job, store, judged.back)
+        feed.change(watch.out, watch.lean)
         ended = "stop" if judged.stop and step < plan_.steps else "budget" if done.stop and step < plan_.steps else ""
         seen.evaluated(judged)
         row = _row(judged, step, plan_, seen, watch, budget, watch.langs, ended)
-        log.event(
-            "evaluation",
-            **vars(row) | {"by_lang": judged.by_lang, "seen": seen.value, "fallen": judged.fallen, "rate": watch.rate},
-        )
+        _log_evaluation(log, row, judged, seen, watch)
+        told.log(row, judged.by_lang, seen.by_lang)
         with ledger.during("saving"):
-            _save(job, store, step, judged.probs, ended, budget, world)
+            _save(job, store, step, ended, budget, world)
         log.event("spent", step=step, **in_units(_written(job, ledger)))
         seen.reset()
         reserve.evaluated(time.monotonic() - started)
         say.close()
         say.evaluated(row)
         _hear(job, say)
-        for reason in judged.fallen:
-            say.note(f"back to step {watch.best_step} at half the rate: {reason}")
+        for sentence in _sentences(judged, step, watch, spec):
+            say.note(sentence)
 
     if ended:
         say.note(f"training ended at step {step} of {plan_.steps}: {ENDED[ended]}")
@@ -182,7 +198,7 @@ def _steps(
 
 
 ENDED = {
-    "stop": "the dev score did not rise any more, or by too little for what it costs",
+    "stop": "no dev score rose any more, or by too little for what it costs",
     "budget": "the seconds of the budget are used up; by seconds this run cannot be repeated, by its steps it can",
 }
 
@@ -244,23 +260,26 @@ def _resume(job: Job, store: Checkpoints, say: Say, log: Log) -> Checkpoint | No
     world.wait()
     if checkpoint is None or checkpoint.step == 0:
         return None
-    best = checkpoint.state["watch"]["best_step"]
-    try:
-        probs = (checkpoint if best == checkpoint.step else store.read(best)).tensors["order"]["dev"].numpy()
-    except PlaceError:
-        probs = None
-    _be(job, checkpoint, probs)
+    _be(job, checkpoint)
     log.event("resume", step=checkpoint.step)
     return checkpoint
 
 
-def _be(job: Job, checkpoint: Checkpoint, best_probs: np.ndarray | None) -> None:
-    state = checkpoint.state
+def _be(job: Job, checkpoint: Checkpoint) -> None:
+    state, arrays = checkpoint.state, {name: t.numpy() for name, t in checkpoint.tensors["order"].items()}
     job.trainee.restore(*_weights_of(checkpoint))
-    job.feed.restore(state["feed"], checkpoint.tensors["order"]["window"].numpy())
-    job.watch.restore(state["watch"], best_probs)
+    job.feed.restore(state["feed"], arrays)
+    job.watch.restore(state["watch"], arrays)
     job.seen.restore(state["seen"])
     job.health.restore(state["health"])
+
+
+def _back(job: Job, store: Checkpoints, step: int) -> None:
+    """The weights of an earlier checkpoint, and what was known then of the level of each language."""
+    checkpoint = store.read(step)
+    job.trainee.restore(*_weights_of(checkpoint))
+    arrays = {name: t.numpy() for name, t in checkpoint.tensors["order"].items()}
+    job.watch.levels.restore(checkpoint.state["watch"]["levels"], arrays)
 
 
 def _weights_of(
@@ -297,6 +316,17 @@ def _plan(job: Job, store: Checkpoints, budget: Budget, say: Say, run: Run, log:
     return fixed
 
 
+def _in_steps(job: Job, plan_: Plan) -> dict[int, tuple[str, ...]]:
+    """Where the mix adds languages step by step: at which step of the training which ones have been learned."""
+    ends: dict[int, tuple[str, ...]] = {}
+    if job.mix.part.has("stages"):
+        stages = job.mix("stages", job.seen.value["sizes"])
+        ends = dict(zip(plan_.ends([share for share, _ in stages]), (langs for _, langs in stages), strict=True))
+    job.watch.steps = ends
+    job.watch.levels.n_evaluations = len({*ends, *range(0, plan_.steps, plan_.eval_every)} - {0} | {plan_.steps})
+    return ends
+
+
 def _size(spec: Train) -> str:
     return f"up to {spec.batch_tokens:,} tokens" if spec.batch_tokens else f"{spec.batch} rows"
 
@@ -305,7 +335,7 @@ def _measure(job: Job, store: Checkpoints, budget: Budget) -> Measured:
     """Seconds of a step, an evaluation and a checkpoint, from steps that are taken and then undone."""
     world, spec = job.trainee.world, job.spec
     started = time.monotonic()
-    _save(job, store, 0, np.zeros((len(job.dev_encoded), job.trainee.model.n_outputs)), "", budget, world)
+    _save(job, store, 0, "", budget, world)
     save = time.monotonic() - started
     times: list[float] = []
     began, over, filling, n_filled = time.monotonic(), False, 0.0, 0
@@ -331,7 +361,7 @@ def _measure(job: Job, store: Checkpoints, budget: Budget) -> Measured:
     started, n = time.monotonic(), min(len(job.dev_encoded), 256)
     job.trainee.answer([job.dev_encoded[i] for i in np.linspace(0, len(job.dev_encoded) - 1, n).astype(int)])
     evaluation = (time.monotonic() - started) * len(job.dev_encoded) / max(1, n)
-    _be(job, store.read(0), None)
+    _be(job, store.read(0))
     world.wait()  # until every process has read it
     if world.first:
         store.retain(set())
@@ -444,7 +474,15 @@ def _row(
 ) -> Evaluated:
     worst_first = sorted(judged.by_lang, key=lambda lang: judged.by_lang[lang], reverse=watch.metric.BETTER == "lower")
     lowest = worst_first[0] if worst_first else ""
-    note = "back to the best" if judged.fallen else "best" if judged.better else ""
+    back = "" if judged.back is None else f"back to step {judged.back}"
+    note = ", ".join(
+        filter(None, [
+            "best" if judged.better else back,
+            f"{_some([fall.lang for fall in judged.fallen], 3)} fell" if judged.fallen else "",
+            f"{_some(judged.left, 3)} left" if judged.left else "",
+            f"{_some(judged.returned, 3)} came again" if judged.returned else "",
+        ])
+    )  # fmt: skip
     return Evaluated(
         step, plan_.steps, seen.loss, watch.name, judged.mean, judged.worst, columns(judged.by_lang, langs), lowest,
         judged.by_lang.get(lowest), budget.spent, None if budget.seconds is None else budget.left,
@@ -452,20 +490,73 @@ def _row(
     )  # fmt: skip
 
 
-def _save(job: Job, store: Checkpoints, step: int, probs: np.ndarray, ended: str, budget: Budget, world: World) -> None:
+def _log_evaluation(log: Log, row: Evaluated, judged: Judged, seen: Seen, watch: Supervisor) -> None:
+    """Everything that an evaluation said, in `steps.jsonl`."""
+    fallen = [fall.sentence(watch.name, watch.keep.drop_at_most) for fall in judged.fallen] if watch.keep else []
+    log.event(
+        "evaluation",
+        **vars(row)
+        | {"by_lang": judged.by_lang, "seen": seen.by_lang, "fallen": fallen, "back": judged.back, "rate": watch.rate}
+        | {"out": watch.out, "lean": watch.lean},
+    )
+    for kind, langs in (("left", judged.left), ("returned", judged.returned)):
+        if langs:
+            log.event(kind, step=row.step, langs=langs)
+    if judged.retained:
+        log.event("retained", step=row.step, by_lang=list(judged.retained))
+
+
+def _sentences(judged: Judged, step: int, watch: Supervisor, spec: Train) -> Iterator[str]:
+    """What followed from an evaluation, for the screen."""
+    if judged.fallen and spec.keep is not None:
+        goes_on = (
+            f"with {', '.join(f'{fall.lang} {watch.lean[fall.lang]:g} times as often' for fall in judged.fallen)}"
+            if spec.keep.then == "mix" and all(fall.lang in watch.lean for fall in judged.fallen)
+            else f"at {watch.rate:g} of train.lr"
+        )
+        where = f"back to step {judged.back} and on" if judged.back is not None else "no checkpoint to go back to; on"
+        for fall in judged.fallen:
+            yield f"{where} {goes_on}: {fall.sentence(watch.name, spec.keep.drop_at_most)}"
+    if judged.left:
+        yield (
+            f"no rise over {spec.stop.patience if spec.stop else 0} evaluations: {_some(judged.left)} "
+            f"{'leaves' if len(judged.left) == 1 else 'leave'} the mix; {len(set(watch.levels.langs) - set(watch.out))} of "
+            f"{len(watch.levels.langs)} languages go on"
+        )
+    if judged.returned:
+        yield f"fallen since they left, and coming again: {_some(judged.returned)}"
+    if step in watch.steps:
+        added = watch.steps[step]
+        counts = Counter(row["verdict"] for row in judged.retained)
+        told = ", ".join(f"{verdict} {counts[verdict]}" for verdict in ("lost", "cannot tell", "retained"))
+        yield f"the step with {_some(added)} ends" + (f"; of the earlier languages: {told}" if judged.retained else "")
+        for row in judged.retained:
+            if row["verdict"] == "lost":
+                yield (
+                    f"{row['lang']}: {watch.name} {row['then']:.3f} → {row['now']:.3f} "
+                    f"[{row['low']:+.3f}, {row['high']:+.3f}] since its step (n={row['n']})"
+                )
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _save(job: Job, store: Checkpoints, step: int, ended: str, budget: Budget, world: World) -> None:
     """Write a checkpoint, and remove those that are neither among the newest nor the best of one of these."""
     if world.first:
-        order = {
-            "window": torch.from_numpy(job.feed.window),
-            "dev": torch.from_numpy(probs),
-        }
+        arrays = {**job.feed.arrays(), **job.watch.arrays()}
+        order = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         tensors = {"weights": job.trainee.weights(), "optimizer": job.trainee.memory(), "order": order}
         state = {
             "feed": job.feed.state(), "watch": job.watch.state(), "seen": job.seen.state(),
             "scaler": job.trainee.scaler(), "health": job.health.state(), "ended": ended, "seconds": budget.spent,
         }  # fmt: skip
         store.save(step, tensors, state)
-        newest = [s for s in store.steps() if s <= step][-job.spec.retain :]
+        # a fall is told over several evaluations, and must find a checkpoint from before it
+        n_kept = job.spec.retain if job.spec.keep is None else max(job.spec.retain, WINDOW)
+        newest = [s for s in store.steps() if s <= step][-n_kept:]
         bests = {files.read_json(store.path(s) / "state.json")["watch"]["best_step"] for s in newest}
         store.retain({*newest, *bests})
     world.wait()
@@ -501,6 +592,7 @@ def _finish(
         "seconds": round(budget.spent, 3), "repeatable": ended != "budget", "precision": trainee.world.precision,
         "tokens_per_word": job.tokens_per_word, "collapsed": job.watch.n_collapsed,
         "spikes": dict(job.health.n_spikes), "nonfinite": dict(job.health.n_nonfinite),
+        "left": dict(job.watch.out), "slowed": job.watch.n_slowed, "lean": dict(job.watch.lean),
     }  # fmt: skip
     trainee.world.wait()
     trainee.model.bring_back()

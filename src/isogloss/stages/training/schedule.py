@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,15 +29,32 @@ class Measured:
 
 @dataclass(frozen=True)
 class Plan:
-    """The length of a training. `why` is a sentence about where the number of steps comes from."""
+    """The length of a training. `why` is a sentence about where the number of steps comes from; `rows` are about as many
+    as it will see."""
 
     steps: int
     eval_every: int
     why: str
     measured: Measured | None = None
+    rows: float = 0.0
 
     def evaluates(self, step: int) -> bool:
         return step % self.eval_every == 0 or step == self.steps
+
+    @property
+    def n_evaluations(self) -> int:
+        return math.ceil(self.steps / self.eval_every)
+
+    def ends(self, shares: Sequence[float]) -> list[int]:
+        """The steps at which these shares of the run are over, each at least one step after the one before.
+
+        >>> Plan(10, 5, "").ends([0.33, 0.67, 1.0])
+        [3, 7, 10]
+        """
+        found: list[int] = []
+        for share in shares:
+            found.append(min(self.steps, max(round(share * self.steps), (found[-1] if found else 0) + 1)))
+        return found
 
     def rate(self, step: int, warmup: float) -> float:
         """The factor of the learning rate at `step` (from 0): rising over the share `warmup`, then falling to 0.
@@ -55,7 +73,7 @@ class Plan:
     @classmethod
     def of(cls, value: dict[str, Any]) -> Plan:
         measured = Measured(**value["measured"]) if value["measured"] else None
-        return cls(value["steps"], value["eval_every"], value["why"], measured)
+        return cls(value["steps"], value["eval_every"], value["why"], measured, value["rows"])
 
 
 def plan(
@@ -71,7 +89,7 @@ def plan(
     wanted, why = _wanted(spec, n_rows, a_batch, seconds is not None)
     if seconds is None or measured is None:
         assert wanted is not None
-        return Plan(wanted, spec.eval_every or _every(wanted, EVALUATIONS), why)
+        return Plan(wanted, spec.eval_every or _every(wanted, EVALUATIONS), why, rows=wanted * a_batch)
     once = measured.evaluation + measured.save
     usable = left - SLACK * seconds - measured.save  # writing the model takes about as long as a checkpoint
     if usable < measured.step + once:
@@ -89,11 +107,11 @@ def plan(
     first = int(usable / (step + a_batch * measured.fill))
     fitting = max(1, first if first * a_batch < n_rows else int((usable - n_rows * measured.fill) / step))
     if wanted is not None and (spec.steps is not None or wanted <= fitting):
-        return Plan(wanted, spec.eval_every or _every(wanted, n_evals), why, measured)
+        return Plan(wanted, spec.eval_every or _every(wanted, n_evals), why, measured, wanted * a_batch)
     why = f"{seconds:g} seconds, at {measured.step:.3g} s a step and {once:.3g} s an evaluation" + (
         f" ({why} do not fit)" if wanted else ""
     )
-    return Plan(fitting, spec.eval_every or _every(fitting, n_evals), why, measured)
+    return Plan(fitting, spec.eval_every or _every(fitting, n_evals), why, measured, fitting * a_batch)
 
 
 def _wanted(spec: Train, n_rows: int, a_batch: float, has_seconds: bool) -> tuple[int | None, str]:

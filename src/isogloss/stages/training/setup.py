@@ -17,6 +17,7 @@ from isogloss.core import lang as lang_table
 from isogloss.core import parts
 from isogloss.core.corpus import Corpus
 from isogloss.core.errors import DataError, InputError, IsoglossError
+from isogloss.core.evidence import FEW_UNITS
 from isogloss.core.recipe import Bound, Recipe, Train
 from isogloss.core.run import Run
 from isogloss.core.say import Say
@@ -26,6 +27,7 @@ from isogloss.nn.batches import Feed, token_ids
 from isogloss.nn.model import Start, TextModel, n_parameters
 from isogloss.nn.trainee import Manner, Trainee
 from isogloss.nn.world import World
+from isogloss.stages import floor
 from isogloss.stages.train import slim, start_folder, train_rows
 from isogloss.stages.training.account import Log, Seen
 from isogloss.stages.training.health import Health, Vitals, chance_loss
@@ -57,6 +59,8 @@ class Job:
     health: Health
     pulse: tuple[list[np.ndarray], np.ndarray]
     below: states.Below | None
+    mix: Bound
+    floor: Callable[[], dict[str, float]] | None
 
     def examine(self) -> str | None:
         """Why the model has collapsed, in a sentence; None while it has not."""
@@ -80,6 +84,11 @@ def prepare(
         rows = rows.filter(pl.col("label").is_in(labels))
     langs = sorted(rows["lang"].unique().to_list())
     choosing = _choosing(spec, rows)
+    strange = [lang for lang in (spec.keep.langs or ()) if lang not in choosing] if spec.keep is not None else []
+    if strange:
+        raise DataError(
+            f"train.keep.langs names {', '.join(strange)}, which is not trained on, so that nothing can be kept"
+        )
     dev = train_rows(recipe, run, "dev").filter(pl.col("lang").is_in(langs))
     if dev.is_empty():
         if spec.stop or spec.keep:
@@ -116,12 +125,12 @@ def prepare(
     penalties = _penalties(recipe, model, rows)
     manner = Manner(spec.optimizer, spec.in_backward, spec.accumulate, spec.weight_decay, spec.clip, spec.checkpointing)
     trainee = Trainee(
-        model, task, recipe.family.module, rates, penalties, world, langs=langs, seed=recipe.seed, manner=manner
+        model, task, recipe.family.module, rates, penalties, world, langs=langs, seed=recipe.train_seed, manner=manner
     )
     _below(recipe, run, trainee, encoded, dev_encoded, say)
     say.line(f"train     {dropout.attention(model.net)}")
     watch = Supervisor(
-        dev.select(pl.col("id", "lang", "group", "^label$")),
+        dev.select(pl.col("id", "lang", "group", "text", "^(label|task)$")),
         choosing,
         labels,
         recipe.headline,
@@ -129,15 +138,22 @@ def prepare(
         partial(task, "answers"),
         spec.stop,
         spec.keep,
-        recipe.seed,
     )
     weights = class_weights(rows, spec.weights)
     codes = rows["lang"].rank("dense").to_numpy().astype(np.int64) - 1
-    tied = task.part.constant("TIED", False)
-    lengths = None if tied else np.array([len(row["ids"]) for row in encoded])
-    feed = Feed(recipe.bound(spec.mix, "mixes"), slim(rows), recipe.seed, lengths, spec.batch, spec.batch_tokens)
+    n_tokens = np.array([len(row["ids"]) for row in encoded])
+    lengths = None if task.part.constant("TIED", False) else n_tokens
+    mix = recipe.bound(spec.mix, "mixes")
+    needs = mix("needs") if mix.part.has("needs") else ()
+    feed = Feed(
+        mix, slim(rows).with_columns(pl.Series("n_tokens", n_tokens)), recipe.train_seed, lengths, spec.batch,
+        spec.batch_tokens, losses="loss" in needs,
+    )  # fmt: skip
     n_rows = np.bincount(codes, minlength=len(langs))
-    pulse = _pulse(run, model, langs, recipe.seed)
+    a_batch = spec.batch if spec.batch_tokens is None else max(1.0, spec.batch_tokens / float(n_tokens.mean()))
+    n_dev = dict(watch.dev.group_by("lang").len().sort("lang").rows())
+    better = watch.metric.BETTER
+    pulse = _pulse(run, model, langs, recipe.train_seed)
     model.put_away()
     return Job(
         trainee,
@@ -147,13 +163,35 @@ def prepare(
         dev_encoded,
         watch,
         feed,
-        Seen(langs, n_rows),
+        Seen(langs, n_rows, n_dev, better, a_batch),
         spec,
         _tokens_per_word(rows, encoded),
-        Health(langs, chance_loss(rows["label"].to_list()) if labels else None),
+        Health(langs, _chance(task, rows) if labels else None),
         pulse,
         model.below,
+        mix,
+        partial(_floor, watch, rows, labels) if "floor" in needs else None,
     )
+
+
+def _chance(task: Bound, rows: pl.DataFrame) -> float | None:
+    """The loss of who always guesses with the shares of the labels: the cross-entropy, unless the task has another."""
+    if not task.part.has("chance"):
+        return chance_loss(rows["label"].to_list())
+    known = rows["label"].drop_nulls().to_list()  # rows count alike, as in the losses that it is compared with
+    return float(task("chance", known, np.ones(len(known)))) if known else None
+
+
+def _floor(watch: Supervisor, rows: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
+    """What character n-grams of each language alone, on the rows that are trained on, score on the dev rows that choose;
+    without labels, what n-grams of all do."""
+    dev = watch.dev
+    if dev.is_empty():
+        return {}
+    if labels:
+        known = rows.filter(pl.col("lang").is_in(dev["lang"].unique().implode()))
+        return watch.scores(floor.answers(known, dev, labels, "lang"))
+    return watch.scores(floor.vectors(rows, dev))
 
 
 def _pulse(run: Run, model: TextModel, langs: Sequence[str], seed: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -202,7 +240,7 @@ def _kept(recipe: Recipe, run: Run, skeleton: TextModel, rows: pl.DataFrame) -> 
     token_ids(skeleton, others, skeleton.max_length)
     for method in recipe.methods:
         if method.part.has("objective"):
-            method("objective", skeleton, rows, seed=recipe.seed)
+            method("objective", skeleton, rows, seed=recipe.train_seed)
     assert skeleton.noted is not None
     return trimming.used(skeleton.noted, skeleton.tokenizer.all_special_ids)
 
@@ -289,7 +327,7 @@ def _start(
     for method in recipe.methods:
         loading |= method("loading") if method.part.has("loading") else {}
     return Start(
-        tuple(labels), folder, lambda: rows.select("text", "lang"), recipe.locate, recipe.seed,
+        tuple(labels), folder, lambda: rows.select("text", "lang"), recipe.locate, recipe.train_seed,
         dropout=recipe.train.dropout, loading=loading, skeleton=skeleton,
         embeds=not recipe.the_task.part.constant("LABELLED", True), kept=kept, tokenizer=tokenizer,
     )  # fmt: skip
@@ -299,7 +337,7 @@ def model_of(recipe: Recipe, start: Start) -> tuple[TextModel, dict[str, float]]
     """The model with its methods applied, and the factor of the learning rate of every parameter that is trained."""
     family = recipe.family
     model = family("load", start)
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.train_seed)
     rates = {name: 1.0 for name, _ in model.named_parameters()}
     for method in recipe.methods:
         rates = method("apply", model, family.module, rates)
@@ -318,7 +356,7 @@ def _penalties(recipe: Recipe, model: TextModel, rows: pl.DataFrame) -> list[Cal
 
     found = [always(method) for method in recipe.methods if method.part.has("penalty")]
     own = [method for method in recipe.methods if method.part.has("objective")]
-    return found + [method("objective", model, rows, seed=recipe.seed) for method in own]
+    return found + [method("objective", model, rows, seed=recipe.train_seed) for method in own]
 
 
 def _tokens_per_word(rows: pl.DataFrame, encoded: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -351,11 +389,15 @@ def _say_cut(langs: Sequence[str], encoded: Sequence[Mapping[str, Any]], say: Sa
 
 
 def cautions(job: Job, plan_: Plan) -> Iterator[str]:
-    """The classic warnings for few-shot rows: a large pretrained model forgets at high rates, and learns few rows by heart.
+    """What cannot be kept; and the classic warnings for few-shot rows: a large pretrained model forgets at high rates, and learns few rows by heart.
 
     Adapters and small models (`isogloss/mini` has 9 million parameters) bear, and need, more than that.
     """
     spec, model = job.spec, job.trainee.model
+    untold = [lang for lang in job.watch.untold if not spec.keep.langs or lang in spec.keep.langs] if spec.keep else []
+    if untold:
+        shown = ", ".join(untold[:5]) + (f" and {len(untold) - 5} more" if len(untold) > 5 else "")
+        yield f"train.keep can see no fall in languages with fewer than {FEW_UNITS} dev rows: {shown}"
     n_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if spec.shots is None or model.facts["start"] == "scratch" or n_trained <= LARGE:
         return

@@ -1,0 +1,55 @@
+"""As evenly as it goes, but no language more often than so many epochs: small ones are not learned by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+Of = Literal["rows", "tokens"]
+
+
+def order(
+    rows: pl.DataFrame,
+    rng: np.random.Generator,
+    seen: Mapping[str, Any],
+    *,
+    epochs: Annotated[float, Field(gt=0)] = 8.0,
+    of: Of = "rows",
+) -> np.ndarray:
+    """Positions of the next window, a tenth of the corpus.
+
+    What is left of the run is dealt out evenly over languages, none of them more than what is left of its `epochs`
+    (water-filling). When all have had theirs, languages come in proportion to their size. Chung et al. 2023 (UniMax),
+    arXiv 2304.09151, over what is left instead of over the whole budget, so that it stays exact when a language leaves.
+
+    Measured (docs/results.md): against tau = 0.3 at equal steps, pooled n-grams on SIB-200 +2.1 points in the worst tenth
+    (-0.2 to +4.3), on NusaX -0.9; `isogloss/mini` -5.9 (-18.8 to +7.0). No gain that could be told.
+
+    Knobs:
+        epochs: how often a row of a language is met at most, over the whole run.
+        of: what is dealt out evenly, "rows" or "tokens".
+
+    >>> import numpy as np, polars as pl
+    >>> rows = pl.DataFrame({"lang": ["a"] * 90 + ["b"] * 10})
+    >>> shares = [np.mean(order(rows, np.random.default_rng(0), {"planned": 100.0}, epochs=e) >= 90) for e in (2, 9)]
+    >>> [round(float(share), 1) for share in shares]
+    [0.2, 0.5]
+    """
+    import numpy as np
+
+    from isogloss.core import windows
+
+    names, code = windows.by_lang(rows)
+    each = windows.amounts(rows, of)
+    size = windows.sizes(code, each, len(names))
+    met = windows.of_lang(seen, "rows", names) * size / np.bincount(code)
+    budget = (seen.get("planned") or rows.height) * (1 - seen.get("progress", 0.0)) * each.mean()
+    left = np.maximum(epochs * size - met, 0.0)
+    shares = windows.filled(max(budget, 1.0), left) if left.any() else size
+    return windows.window(rows, code, shares, windows.short(rows, seen), rng, of)
