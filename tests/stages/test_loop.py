@@ -425,9 +425,9 @@ def test_epochs_are_rows(tmp_path: Path) -> None:
 
 
 def test_seconds_become_steps_once_and_the_run_equals_one_of_those_steps(tmp_path: Path) -> None:
-    made = tiny.recipe(tmp_path, budget={"seconds": 15}, train={"steps": None, "eval_every": None})
+    made = tiny.recipe(tmp_path, budget={"seconds": 8}, train={"steps": None, "eval_every": None})
     run, heard = tiny.train(made, tmp_path)
-    assert tiny.events(run, "done")[0]["seconds"] < 15 * 1.02 + 2 * longest_pause(run)
+    assert tiny.events(run, "done")[0]["seconds"] < 8 * 1.02 + 2 * longest_pause(run)
     plan = files.read_json(run.path("train.json"))
     assert any(f"{plan['steps']:,} steps" in line for line in heard)
     done = tiny.events(run, "done")[0]
@@ -448,12 +448,12 @@ def test_the_ceiling_cuts_when_the_machine_slows(tmp_path: Path, monkeypatch: py
         return original(self, *args, number=number, **kwargs)
 
     monkeypatch.setattr(Trainee, "step", slower)
-    made = tiny.recipe(tmp_path, budget={"seconds": 15}, train={"steps": None, "eval_every": None})
+    made = tiny.recipe(tmp_path, budget={"seconds": 8}, train={"steps": None, "eval_every": None})
     run, heard = tiny.train(made, tmp_path)
     done = tiny.events(run, "done")[0]
     assert done["ended"] == "budget"
     assert not done["repeatable"]
-    assert done["seconds"] < 15 * 1.02 + 2 * longest_pause(run)
+    assert done["seconds"] < 8 * 1.02 + 2 * longest_pause(run)
     assert any("cannot be repeated" in line for line in heard)
     assert tiny.events(run, "evaluation")[-1]["step"] == done["steps"]
 

@@ -62,7 +62,18 @@ def _guarded(given: list[str]) -> int:
             )
         if type(error).__module__.split(".")[0] in ("click", "typer") and hasattr(error, "format_message"):
             return _fail(f"{error.format_message()} (isogloss --help lists the commands)", 2, as_json)
+        if _interrupted(error):
+            return _fail("interrupted; finished work is kept, repeat the same command to go on", 130, as_json)
         return _fault(error, as_json)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: a library that was calling back into Python may have made its own of it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or ": KeyboardInterrupt" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:

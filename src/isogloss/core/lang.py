@@ -167,7 +167,7 @@ def resolve(code: str) -> Resolved:
         return Resolved(tag)
     found = _from_code(asked, asked) or _from_name(asked)
     if found is None:
-        known = [word for row in table().values() for word in (row.tag, row.name, row.endonym)]
+        known = [word for row in table().values() for word in (row.tag, row.tag[:3], row.name, row.endonym)]
         near = nearest(asked, known) if len(asked) > 3 else ""  # every three letters are near some language
         hint = near if near.startswith("; did") else "; give a tag such as swh_Latn, a code or an English name"
         raise DataError(f"'{asked}' is no language we know{hint}")
