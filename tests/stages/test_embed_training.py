@@ -65,6 +65,15 @@ def test_it_learns_to_find_translations(model: Any, tmp_path: Path) -> None:
     assert card(tmp_path, made)["labels"] == []
 
 
+def test_a_pooler_that_no_vector_goes_through_is_nothing_to_train(tmp_path: Path) -> None:
+    from isogloss.core.errors import InputError
+
+    frozen = {"methods": [{"use": "freeze", "blocks": 3}]}
+    made = recipe(tmp_path, {"use": "encoder", "name": str(tiny.folder("bert"))}, train=frozen)
+    with pytest.raises(InputError, match="nothing is left to train"):
+        tiny.train(made, tmp_path)
+
+
 def test_what_static_writes_gives_the_vectors_it_trained(tmp_path: Path) -> None:
     from isogloss.nn import static as tables
     from isogloss.nn.answer import outputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import time
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def _read(path: Path) -> float:
 
 
 def _cards(n: int) -> list[tuple[ctypes.CDLL, ctypes.c_void_p]]:
-    """Handles of the first `n` cards that NVML can tell the energy of."""
+    """Handles of the first `n` cards that this process sees, as far as NVML can tell their energy."""
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -72,13 +73,26 @@ def _cards(n: int) -> list[tuple[ctypes.CDLL, ctypes.c_void_p]]:
     if nvml.nvmlInit_v2() != 0:
         return []
     found = []
-    for i in range(n):
+    for name in _visible(n, os.environ.get("CUDA_VISIBLE_DEVICES")):
         handle = ctypes.c_void_p()
         energy = ctypes.c_ulonglong()
-        known = nvml.nvmlDeviceGetHandleByIndex_v2(i, ctypes.byref(handle)) == 0
+        if name.isdigit():
+            known = nvml.nvmlDeviceGetHandleByIndex_v2(int(name), ctypes.byref(handle)) == 0
+        else:
+            known = nvml.nvmlDeviceGetHandleByUUID(name.encode(), ctypes.byref(handle)) == 0
         if known and nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(energy)) == 0:
             found.append((nvml, handle))
     return found
+
+
+def _visible(n: int, said: str | None) -> list[str]:
+    """NVML's numbers or names of the first `n` cards, where CUDA_VISIBLE_DEVICES is `said`.
+
+    >>> _visible(2, None), _visible(1, "3,1"), _visible(1, "GPU-5a")
+    (['0', '1'], ['3'], ['GPU-5a'])
+    """
+    every = [str(i) for i in range(n)] if said is None else [name.strip() for name in said.split(",") if name.strip()]
+    return every[:n]
 
 
 def _card_joules(nvml: ctypes.CDLL, handle: ctypes.c_void_p) -> float:

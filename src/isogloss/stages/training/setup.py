@@ -338,7 +338,9 @@ def model_of(recipe: Recipe, start: Start) -> tuple[TextModel, dict[str, float]]
     family = recipe.family
     model = family("load", start)
     torch.manual_seed(recipe.train_seed)
-    rates = {name: 1.0 for name, _ in model.named_parameters()}
+    # a trunk may have a pooler of its own, which vectors do not go through
+    unused = "net.pooler." if start.embeds else None
+    rates = {name: 1.0 for name, _ in model.named_parameters() if unused is None or not name.startswith(unused)}
     for method in recipe.methods:
         rates = method("apply", model, family.module, rates)
         if not rates:
