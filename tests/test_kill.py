@@ -134,7 +134,7 @@ def test_killed_once(undisturbed: tuple[Place, float], tmp_path: Path, whole_gro
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(10))
 def test_killed_at_random_moments(undisturbed: tuple[Place, float], tmp_path: Path, seed: int) -> None:
     place, seconds = undisturbed
     mine = busy_place(tmp_path)
