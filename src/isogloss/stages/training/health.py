@@ -29,7 +29,7 @@ EARLY = (0.04, 0.08, 0.12, 0.16, 0.19)
 FLAT, LOST_ALIGNMENT, ALIGNED = 0.05, 0.1, 0.05
 NEAR_CHANCE = 0.9
 # (times the loss of guessing, units that the looks must have seen: few say little where labels are unequal)
-WILD = ((1.5, 256.0), (3.0, 48.0))
+WILD = ((1.5, 256.0), (2.0, 128.0), (3.0, 48.0))
 # A loss that is wild counts when it is so at this many looks in a row: one leap is often made up.
 IN_A_ROW = 3
 # A step's loss of a language is a spike this many deviations above its running mean, and this many times that mean.
