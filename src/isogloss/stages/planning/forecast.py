@@ -83,7 +83,7 @@ def methods(train: Train, setup: Setup, rows: int | None = None) -> tuple[Method
         precision = "fp32" if train.precision == "fp32" else "autocast"
     made = Method(
         "full", precision=precision, optimizer=train.optimizer, fused=train.in_backward,
-        checkpointing=train.checkpointing, rows=rows if train.trim else None,
+        checkpointing=train.checkpointing, rows=rows if train.trim and train.optimizer != "adafactor" else None,
     )  # fmt: skip
     notes = []
     for slot in train.methods:
