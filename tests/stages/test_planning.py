@@ -346,6 +346,18 @@ def test_less_memory_makes_another_method_and_less_still_another_model(cli: Cli)
 # -- what is measured -------------------------------------------------------------------------------------------
 
 
+def test_cards_hold_the_whole_model_each_and_the_recipe_says_how_they_are_started(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,deu", "--model", "FacebookAI/xlm-roberta-base", "--name", "t")
+    ways = [planned(cli, *asked, "--machine", f"{n}x4GB", "--out", str(n))["method"]["methods"] for n in (1, 4)]
+    for one, four in zip(ways[0].items(), ways[1].items(), strict=True):
+        if one[1]["runs_today"] and not one[1]["fits"]:
+            assert not four[1]["fits"], one[0]  # isogloss has no shards
+    assert not ways[1]["full"]["fits"]
+    assert "isogloss run" in Path("1/t.toml").read_text(encoding="utf-8").splitlines()[1]
+    assert "torchrun --nproc-per-node 4 -m isogloss run" in Path("4/t.toml").read_text(encoding="utf-8")
+    assert "`torchrun --nproc-per-node 4 -m isogloss run t.toml`" in Path("4/PLAN.md").read_text(encoding="utf-8")
+
+
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
     """This machine as if it had been measured."""
     from isogloss.core import estimate

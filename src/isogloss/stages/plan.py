@@ -426,7 +426,7 @@ def _with_recipe(made: Plan, folder: Path, kept: Path | None) -> Plan:
     """The plan with its completed recipe, which was read as `isogloss run` reads it."""
     asked = made.asked
     value, why = draft.value(asked, made.instead or asked, made.today, made.sources, made.labels, folder)
-    head = [f"Completed by: {made.command}", "Run it with: isogloss run " + str(folder / f"{asked.name}.toml"),
+    head = [f"Completed by: {made.command}", f"Run it with: {draft.launch(asked, made.today, folder / f'{asked.name}.toml')}",
             "The reasons are in PLAN.md beside it."]  # fmt: skip
     text = draft.render(value, why, head)
     draft.check(value, text, folder)

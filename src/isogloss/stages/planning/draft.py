@@ -81,6 +81,12 @@ def value(
     return {key: item for key, item in made.items() if item not in ({}, [])}, why
 
 
+def launch(asked: Need, model: Weighed | None, recipe: str | Path) -> str:
+    """The command that runs the recipe: a process a card where there are several, each with the whole model."""
+    run = f"isogloss run {recipe}"
+    return run if model is None or asked.setup.n == 1 else f"torchrun --nproc-per-node {asked.setup.n} -m {run}"
+
+
 def check(made: Mapping[str, Any], text: str, folder: Path) -> Recipe:
     """The completed recipe, read as `isogloss run` reads it. Raises RecipeError where it is not whole."""
     import tomllib

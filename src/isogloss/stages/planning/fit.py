@@ -127,10 +127,10 @@ def way(
     least = math.inf
     for n, made in [*tried, *again]:
         own = replace(job, parts=n)
-        n_bytes = peak(arch, made, own, setup).total
+        n_bytes = peak(arch, made, own, setup, shards=not runs).total
         least = min(least, n_bytes)
         if setup.n_bytes is None or n_bytes * MARGIN <= setup.n_bytes:
-            return Way(made, n, runs, n_bytes, cost(arch, made, own, setup, price))
+            return Way(made, n, runs, n_bytes, cost(arch, made, own, setup, price, shards=not runs))
     return Way(again[-1][1] if again else base, PARTS[-1], runs, least, None)
 
 

@@ -10,6 +10,7 @@ from isogloss.core import estimate
 from isogloss.core.lang import facts
 from isogloss.core.sources import ENGLISH, Candidate
 from isogloss.stages.planning.advice import Advice
+from isogloss.stages.planning.draft import launch
 from isogloss.stages.planning.fit import hours, priced
 from isogloss.stages.words import toml
 
@@ -245,7 +246,7 @@ def _today(made: Plan) -> Iterator[str]:
     yield ""
     where = f"{made.asked.name}.toml"
     if made.asked.task.part is not None:
-        yield f"`isogloss run {where}` prepares, audits, trains, evaluates and judges; `{_few_shot(made)}` measures the curves that were assumed here."
+        yield f"`{launch(made.asked, made.today, where)}` prepares, audits, trains, evaluates and judges; `{_few_shot(made)}` measures the curves that were assumed here."
     else:
         instead = made.asked.task.instead
         yield f"isogloss does not train {made.asked.task.name} today. What runs is `{where}`: {instead[1] if instead else ''}."
