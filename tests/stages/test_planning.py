@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from isogloss.core import catalogue
 from isogloss.core import recipe as recipes
 from isogloss.core.errors import InputError, MissingError
 from isogloss.core.say import Say
@@ -356,6 +357,25 @@ def test_cards_hold_the_whole_model_each_and_the_recipe_says_how_they_are_starte
     assert "isogloss run" in Path("1/t.toml").read_text(encoding="utf-8").splitlines()[1]
     assert "torchrun --nproc-per-node 4 -m isogloss run" in Path("4/t.toml").read_text(encoding="utf-8")
     assert "`torchrun --nproc-per-node 4 -m isogloss run t.toml`" in Path("4/PLAN.md").read_text(encoding="utf-8")
+
+
+def test_a_script_that_a_sister_language_has_counts_as_read(cli: Cli) -> None:
+    plan = planned(cli, "--task", "classify", "--langs", "eng,srp_Latn,hrv,bos", "--machine", "laptop", "--out", "-")
+    assert plan["model"]["row"]["xnli_over_xlm_r_base"] is not None
+    assert plan["model"]["row"]["xnli_over_xlm_r_base"] >= 0
+    assert any("srp_Latn is on its list in another script alone" in words for words in plan["model"]["evidence"])
+    lone = catalogue.get(plan["model"]["name"])
+    assert lone.covers("ell_Latn") == "other script"
+    assert lone.kin("ell_Latn") is None  # no other Greek is written so
+    assert lone.reads("ell_Latn") is False
+
+
+def test_the_best_on_xnli_is_named_with_what_it_has_not_read(cli: Cli) -> None:
+    plan = planned(cli, "--task", "classify", "--langs", "swe,nds", "--machine", "1x24GB", "--out", "-")
+    assert plan["model"]["lacks"] == []
+    named = {each["choice"]: each["why"] for each in plan["model"]["next_best"]}
+    assert named["FacebookAI/xlm-roberta-large"].startswith("the best on XNLI of those that fit")
+    assert named["FacebookAI/xlm-roberta-large"].endswith("it has not read nds_Latn")
 
 
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:

@@ -292,6 +292,11 @@ def _model(asked: Need, choice: Choice) -> Advice:
     evidence.append(", ".join(facts_of) + f" ({model.source})")
     if model.note and not any(model.note in each for each in evidence):
         evidence.append(model.note)
+    for tag, kin in ((tag, model.kin(tag)) for tag in asked.langs if tag not in best.lacks):
+        if kin is not None:
+            evidence.append(
+                f"{tag} is on its list in another script alone, and counts as read: so is {kin}, of the same genus in this script"
+            )
     if best.lacks:
         evidence.append(f"it has not read {', '.join(best.lacks[:8])}: expect less there, and see the tokenizer below")
     if best.answer is not None and (asked.latency is not None or asked.task.small):

@@ -77,7 +77,8 @@ def weigh(asked: Need, model: Model, job: Job, *, own: bool = False) -> Weighed:
     judged, on = (
         tokens.audit(asked, where, own=own) if where is not None and model.kind in asked.task.models else ({}, "")
     )
-    lacks = tuple(sorted({*model.lacks(asked.langs), *tokens.lacking(judged)}, key=asked.langs.index))
+    unread = [tag for tag in asked.langs if not model.reads(tag)]
+    lacks = tuple(sorted({*unread, *tokens.lacking(judged)}, key=asked.langs.index))
     if model.languages is None and judged:  # nobody published a list, so the audit alone speaks
         lacks = tuple(tokens.lacking(judged))
     against = []
@@ -262,12 +263,12 @@ def _good(pool: Sequence[Weighed], why: list[str]) -> tuple[Weighed, list[str]]:
     best = min(close_by, key=lambda each: (each.size, -(each.model.xnli or 0.0)))
     if best is top:
         why.append(
-            "the best on XNLI of those that fit" if len(told) > 1 else "the only one of them whose quality is known"
+            "the best on XNLI of these that fit" if len(told) > 1 else "the only one of them whose quality is known"
         )
     else:
         gap = (top.model.xnli or 0.0) - (best.model.xnli or 0.0)
         why.append(
-            f"the smallest within {CLOSE:g} points of the best that fits on XNLI ({top.model.name}, {gap:.1f} points above)"
+            f"the smallest within {CLOSE:g} points of the best of these on XNLI ({top.model.name}, {gap:.1f} points above)"
         )
     return best, why
 
@@ -286,6 +287,7 @@ def _others(asked: Need, best: Weighed | None, weighed: Sequence[Weighed]) -> li
         if asked.task.name == "generate":
             able = [each for each in able if each.model.head == "chat"]
         named += [*_larger(best, able), *_smaller(best, able)]
+        named += _praised(asked, best, rest)
         regional = [each for each in able if each.group == "region"][:1]
         named += [(each, f"made for its languages, and {_reads(asked, each)}. {each.model.note}") for each in regional]
         named += own
@@ -354,6 +356,18 @@ def _smaller(best: Weighed, able: Sequence[Weighed]) -> Iterator[tuple[Weighed, 
     less = [each for each in able if each.size < best.size and (each.model.xnli is None or each.model.xnli >= least)]
     for each in sorted(less, key=lambda each: (-(each.model.xnli or -99), -each.size))[:1]:
         yield each, f"{_beside(best, each)}{_loses(best, each)}"
+
+
+def _praised(asked: Need, best: Weighed, rest: Sequence[Weighed]) -> Iterator[tuple[Weighed, str]]:
+    """The best on XNLI of those that could be taken, and what it lacks: reading more of the languages is not all."""
+    if asked.task.generates:
+        return
+    told = [each for each in rest if not each.against and each.model.xnli is not None]
+    top = max(told, key=lambda each: each.model.xnli or 0.0, default=None)
+    if top is None or (best.model.xnli is not None and (top.model.xnli or 0.0) <= best.model.xnli):
+        return
+    lacks = f"; it has not read {_listed(top.lacks)}" if top.lacks else f", and {_reads(asked, top)}"
+    yield top, f"the best on XNLI of those that fit{_loses(best, top)}{lacks}"
 
 
 def _blocked(asked: Need, best: Weighed, rest: Sequence[Weighed]) -> Iterator[tuple[Weighed, str]]:

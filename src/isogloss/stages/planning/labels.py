@@ -144,8 +144,7 @@ def labels(asked: Need, model: Model | None, sources: Sequence[str], runs: Path)
 def _read(model: Model | None, tag: str) -> bool | None:
     if model is None:
         return None
-    known = model.covers(tag)
-    return None if known == "unknown" else known == "yes"
+    return model.reads(tag)
 
 
 def _want(

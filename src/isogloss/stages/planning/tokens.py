@@ -107,7 +107,7 @@ def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: s
         ))  # fmt: skip
     needy = {tag: each for tag, each in judged.items() if each.needs}
     unseen = [tag for tag in asked.langs if tag not in judged]
-    off_list = [tag for tag in asked.langs if model.covers(tag) in ("no", "other script")]
+    off_list = [tag for tag in asked.langs if model.reads(tag) is False]
     better = {
         tag: [name for name in serving(tag, asked.task.models) if name != model.name] for tag in (*needy, *off_list)
     }
