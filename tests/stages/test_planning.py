@@ -378,6 +378,27 @@ def test_the_best_on_xnli_is_named_with_what_it_has_not_read(cli: Cli) -> None:
     assert named["FacebookAI/xlm-roberta-large"].endswith("it has not read nds_Latn")
 
 
+def test_what_the_recipe_says_of_family_and_languages_stays(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(
+        'task = "classify"\nlangs = ["eng", "swh", "amh"]\nmodel = {use = "ngram", scope = "pooled"}\n'
+        '[train]\nlangs = ["eng_Latn"]\n',
+        encoding="utf-8",
+    )
+    for more in ((), ("--budget", "600 labels")):
+        plan = planned(cli, "r.toml", "--out", "out", "--machine", "laptop", *more)
+        assert plan["model"]["name"] == "ngram"
+        assert plan["model"]["next_best"][0]["why"].startswith("the encoder that the plan would take")
+        buys = {row["lang"]: row["buy"] for row in plan["labels"]["langs"]}
+        assert buys["eng_Latn"]["train"] >= 100
+        assert buys["swh_Latn"]["train"] == buys["amh_Ethi"]["train"] == 0
+        assert buys["swh_Latn"]["test"] > 0
+        made = recipes.read(Path(plan["recipe"]))
+        assert made.model.use == "ngram"
+        assert made.model.knobs["scope"] == "pooled"
+        assert "your recipe says so" in plan["sources"]["choice"]
+    assert planned(cli, "r.toml", "--out", "-", "--model", "isogloss/mini")["model"]["name"] == "isogloss/mini"
+
+
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
     """This machine as if it had been measured."""
     from isogloss.core import estimate

@@ -99,7 +99,7 @@ class Plan:
                 ] for each in self.sources.rankings},
             },
             "model": {
-                **self.model.document(), "name": best.model.name if best else None,
+                **self.model.document(), "name": best.model.name if best else self.asked.family,
                 "lacks": list(best.lacks) if best else None,
                 "milliseconds_a_text": None if not best or best.answer is None else round(best.answer * 1000, 2),
                 "row": best.model.document() if best else None,
@@ -174,6 +174,8 @@ def answer(asked: Need, runs: Path = Path("runs"), command: str = "isogloss plan
     sources = sourcing(asked)
     job = _job(asked, labels(asked, None, sources.langs, runs))
     choice = choosing.choose(asked, job)
+    if asked.family is not None:
+        choice = _kept(choice)
     best = choice.best
     bought = labels(asked, best.model if best else None, sources.langs, runs)
     job = _job(asked, bought)
@@ -198,6 +200,14 @@ def answer(asked: Need, runs: Path = Path("runs"), command: str = "isogloss plan
         asked, sources, choice, told, bought, ways, method, _model(asked, choice), scored, today, instead, tuple(notes),
         command, None, "", datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
+
+
+def _kept(choice: Choice) -> Choice:
+    """The recipe's family stays; the encoder that would have been taken is the next best."""
+    if choice.best is None:
+        return choice
+    first = (choice.best, f"the encoder that the plan would take: {choice.why[0]}")
+    return replace(choice, best=None, others=(first, *choice.others))
 
 
 def _job(asked: Need, bought: Labels) -> Job:
@@ -269,12 +279,18 @@ def _model(asked: Need, choice: Choice) -> Advice:
     others = tuple(Other(each.model.name, words) for each, words in choice.others[:9])
     floor = Other("character n-grams (model = \"ngram\")", "no pretrained weights, seconds to train, no tokenizer: the floor that a model must "
                   "beat in every language; with hundreds of labels a language they beat isogloss/mini (docs/results.md)")  # fmt: skip
-    if not asked.task.generates and asked.task.part == "classify":
+    if not asked.task.generates and asked.task.part == "classify" and asked.family != "ngram":
         first = (
             choice.best is not None and choice.best.model.name == "isogloss/mini"
         )  # which they beat, with labels enough
         others = (floor, *others) if first else (*others, floor)
     best = choice.best
+    if asked.family is not None:
+        return Advice(
+            question, f"{asked.family}, which your recipe names", ("it fits itself, without pretrained weights",),
+            "Whether an encoder is better on your rows is measured by training both.",
+            others or (Other("no encoder", "none of the catalogue fits this machine, within these limits"),),
+        )  # fmt: skip
     if best is None:
         fails = [f"{each.model.name}: {'; '.join(each.against)}" for each, _ in choice.others[:3] if each.against]
         return Advice(
@@ -317,6 +333,11 @@ def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job
     question = "Which method, and what will it cost"
     setup = asked.setup
     if best is None or best.way is None or best.way.cost is None:
+        if asked.family is not None:
+            return Advice(
+                question, f"{asked.family} is fitted as a whole, on the cores, without steps", (f"the machine: {setup.words}",),
+                "Nothing was estimated.", (Other("an encoder", "--model NAME shows what it would cost"),),
+            )  # fmt: skip
         return Advice(
             question, "none: no model fits" if asked.task.generates else "n-grams, which need a core and no accelerator",
             (f"the machine: {setup.words}",), "Nothing was estimated.", (Other("a larger machine", "--machine \"1x24GB\" shows what would change"),),

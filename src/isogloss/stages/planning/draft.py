@@ -110,6 +110,8 @@ def _task(asked: Need, today: Need, given: Mapping[str, Any], why: dict[str, str
 
 
 def _model(asked: Need, model: Weighed | None, out: Path, why: dict[str, str]) -> Any:
+    if asked.family is not None:
+        return _moved(asked.given["model"], asked, out)
     if model is None:
         why["model"] = (
             "No encoder of the catalogue fits: character n-grams, one model a language. They are the floor, and they run."

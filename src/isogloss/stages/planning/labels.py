@@ -162,6 +162,8 @@ def _want(
         if not anywhere and asked.task.labels:
             # curves begin at a model that has learned from a source language: that one must be labelled first
             wanted = MOST if tag in sources else max(USUAL, wanted)
+        if not asked.learns(tag):
+            wanted = 0
         test = sizes.rows_for(asked.width, _share(curve, starts.get(tag), wanted), asked.task.score)
         found[tag] = {
             "train": max(0, wanted - have[tag]["train"]), "dev": max(0, DEV - have[tag]["dev"]),
@@ -189,12 +191,14 @@ def _within(
         dev = min(want[tag]["dev"], max(0, math.floor(TO_DEV * limit / n)))
         found[tag] = {"train": 0, "dev": dev, "test": test}
     left = limit - sum(own["dev"] + own["test"] for own in found.values())
-    if curve is not None:
+    learning = [tag for tag in asked.langs if asked.learns(tag)]
+    if curve is not None and learning:
         train = {tag: have[tag]["train"] for tag in asked.langs}
-        dealt = curves.share_out(curve, [starts[tag] for tag in asked.langs], train, left)
+        dealt = curves.share_out(curve, [starts[tag] for tag in learning], train, left)
     else:
-        dealt = {tag: left // n + (i < left % n) for i, tag in enumerate(asked.langs)}
-    for tag in asked.langs:
+        k = len(learning)
+        dealt = {tag: left // k + (i < left % k) for i, tag in enumerate(learning)}
+    for tag in learning:
         found[tag]["train"] = dealt[tag]
     return found
 
@@ -224,12 +228,14 @@ def _advice(
         if asked.prices.label is not None:
             choice += f"; {total * asked.prices.label:,.0f} {asked.prices.currency} at your price"
     evidence = []
+    if any(not each.total("train") for each in made) and asked.train_langs:
+        evidence.append("nothing to learn from outside of train.langs: the others are zero-shot, your recipe says so")
     if curve is not None:
         evidence.append(
             f"the error left after n labels is (1 + n / {curve.half:.0f}) ** -a, with a = {curve.usual:.2f} ({curve.low:.2f} to "
             f"{curve.high:.2f} over languages): fitted on {curve.on}, {curve.n_langs} languages, up to {curve.most:,} labels"
         )
-        best = [each for each in order if each.first_hundred is not None][:3]
+        best = [each for each in order if each.first_hundred is not None and asked.learns(each.tag)][:3]
         if best:
             evidence.append("the next hundred help most in " + "; ".join(
                 f"{facts(each.tag).name}: {_gain(each.first_hundred)}" for each in best if each.first_hundred

@@ -124,6 +124,18 @@ class Need:
         return bought if self.budget.labels is None else min(bought, self.budget.labels)
 
     @property
+    def family(self) -> str | None:
+        """A family that fits itself (ngram, static), where the recipe names one for the task; it is not overruled."""
+        if self.model or self.recipe is None or "model" not in self.given or self.task.part != self.recipe.task.use:
+            return None
+        use = self.recipe.model.use
+        return None if use == "encoder" else use
+
+    def learns(self, tag: str) -> bool:
+        """Whether rows of a language may be learned from: the recipe may name those that are."""
+        return self.train_langs is None or tag in self.train_langs
+
+    @property
     def n_tokens(self) -> int:
         """Tokens of a row at the median, where no text says it."""
         return self.tokens or self.task.tokens
