@@ -399,6 +399,38 @@ def test_what_the_recipe_says_of_family_and_languages_stays(cli: Cli, tmp_path: 
     assert planned(cli, "r.toml", "--out", "-", "--model", "isogloss/mini")["model"]["name"] == "isogloss/mini"
 
 
+def test_where_labels_bring_nothing_the_sources_alone_are_labelled(cli: Cli) -> None:
+    for more in ((), ("--budget", "900 labels")):
+        plan = planned(
+            cli,
+            "--task",
+            "nli",
+            "--langs",
+            "eng,swa,tha",
+            "--machine",
+            "1x24GB",
+            "--out",
+            "-",
+            "--licence",
+            "any",
+            *more,
+        )
+        assert plan["labels"]["curve"]["usual"] < 0.01
+        for row in plan["labels"]["langs"]:
+            assert (row["buy"]["train"] > 0) == (row["lang"] in plan["sources"]["langs"])
+            assert row["buy"]["test"] > 0
+
+
+def test_no_labels_are_none(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,swa", "--machine", "laptop", "--budget", "0 labels")
+    plan = planned(cli, *asked, "--name", "t", "--out", "out")
+    assert plan["labels"]["to_buy"] == 0
+    said = " ".join(plan["labels"]["evidence"])
+    assert "test rows are for" not in said
+    assert [each["choice"] for each in plan["labels"]["next_best"]] == ["100 labels of each language"]
+    assert "1 rows" not in Path("out/t.toml").read_text(encoding="utf-8")
+
+
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
     """This machine as if it had been measured."""
     from isogloss.core import estimate

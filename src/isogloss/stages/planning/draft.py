@@ -200,7 +200,7 @@ def _train(
         train["methods"] = [method_of(way)]
         why["train.methods"] = _why_method(way, model.passed)
     n_rows = max(1, sum(counts))
-    if "epochs" not in train and "steps" not in train:
+    if counts and "epochs" not in train and "steps" not in train:
         train["epochs"] = float(epochs(n_rows))
         why["train.epochs"] = f"{n_rows:,} rows to learn from: few rows are seen more often, ten times at most."
     if "batch" not in train and "batch_tokens" not in train:
