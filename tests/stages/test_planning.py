@@ -431,6 +431,14 @@ def test_no_labels_are_none(cli: Cli) -> None:
     assert "1 rows" not in Path("out/t.toml").read_text(encoding="utf-8")
 
 
+def test_a_chatbot_takes_the_largest_that_fits(cli: Cli) -> None:
+    plan = planned(cli, "--task", "chatbot", "--langs", "eng,deu", "--machine", "1x24GB", "--out", "-")
+    assert plan["model"]["row"]["head"] == "chat"
+    assert plan["model"]["row"]["parameters"] > 4e9
+    named = [each["choice"] for each in plan["model"]["next_best"]]
+    assert not any("nllb" in name for name in named)  # nothing lacks, and nothing is to be translated
+
+
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
     """This machine as if it had been measured."""
     from isogloss.core import estimate

@@ -230,13 +230,14 @@ def _best(asked: Need, able: Sequence[Weighed]) -> tuple[Weighed | None, list[st
     ]
     if asked.task.generates:
         talking = [each for each in pool if each.model.head == "chat"] if asked.task.name == "generate" else pool
-        best = min(talking or pool, key=lambda each: each.size)
-        why.append(
-            "it follows instructions as it comes"
-            if talking and asked.task.name == "generate"
-            else "the smallest of them"
-        )
-        return best, why
+        if asked.task.name != "generate":
+            why.append("the smallest of them")
+            return min(pool, key=lambda each: each.size), why
+        if talking:
+            why.append("it follows instructions as it comes; the largest of these that fits")
+            return max(talking, key=lambda each: each.size), why
+        why.append("none of those that fit and have read as many answers instructions; the smallest of them")
+        return min(pool, key=lambda each: each.size), why
     if asked.task.small:
         return _smallest(pool, why)
     for group in ("domain", "region"):
@@ -293,7 +294,7 @@ def _others(asked: Need, best: Weighed | None, weighed: Sequence[Weighed]) -> li
         named += own
         named += [*_blocked(asked, best, rest)]
         if asked.task.name == "generate":
-            named += [*_talking(asked, rest)]
+            named += [*_talking(asked, best, rest)]
         usable = [
             each
             for each in rest
@@ -381,12 +382,16 @@ def _blocked(asked: Need, best: Weighed, rest: Sequence[Weighed]) -> Iterator[tu
         yield each, f"{_reads(asked, each)}, but {'; '.join(each.against)}"
 
 
-def _talking(asked: Need, rest: Sequence[Weighed]) -> Iterator[tuple[Weighed, str]]:
-    """Models that may know the languages, and a pivot."""
-    fits = [each for each in rest if each.unsure and each.way is not None and each.way.cost is not None]
+def _talking(asked: Need, best: Weighed, rest: Sequence[Weighed]) -> Iterator[tuple[Weighed, str]]:
+    """Chat models that may know the languages, and a pivot where the best one does not know all of them."""
+    fits = [
+        each for each in rest
+        if each.unsure and each.model.head == "chat" and each.way is not None and each.way.cost is not None
+    ]  # fmt: skip
     for each in sorted(fits, key=lambda each: -each.size)[:1]:
         yield each, f"{each.model.unsure}: let speakers judge it before it is trusted with {_listed(asked.langs)}"
-    pivot = [each for each in rest if each.model.head == "translate" and not each.lacks]
+    unknown = best.unsure or bool(best.lacks)
+    pivot = [each for each in rest if unknown and each.model.head == "translate" and not each.lacks]
     for each in sorted(pivot, key=lambda each: each.size)[:1]:
         words = "as a pivot: it translates every language asked into one that a chat model speaks, and back; errors of both add up"
         if each.model.commercial is False:
