@@ -439,6 +439,15 @@ def test_a_chatbot_takes_the_largest_that_fits(cli: Cli) -> None:
     assert not any("nllb" in name for name in named)  # nothing lacks, and nothing is to be translated
 
 
+def test_the_reason_for_a_small_model_is_the_real_one(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,deu", "--machine", "laptop", "--out", "-", "--budget", "60s")
+    plan = planned(cli, *asked)
+    said = " ".join(plan["model"]["evidence"])
+    assert "nothing else that does fits" in said
+    assert "in bulk" not in said
+    assert any("may not finish" in words for words in plan["method"]["evidence"])
+
+
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
     """This machine as if it had been measured."""
     from isogloss.core import estimate

@@ -372,6 +372,10 @@ def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job
         )
     elif asked.budget.seconds is None:
         evidence.append(f"no time was given (--budget 8h), so a night was taken: {hours(NIGHT)}")
+    if cost.high > asked.seconds >= cost.seconds:
+        evidence.append(
+            f"it may not finish in {hours(asked.seconds)}: the upper end of the estimate is {hours(cost.high)}"
+        )
     spread = f"{hours(cost.low)} to {hours(cost.high)}"
     unsure = (
         f"Calibrated: {setup.rates.source}. Time {spread}." if cost.calibrated else

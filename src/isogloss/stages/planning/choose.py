@@ -143,7 +143,7 @@ def train(
         if not fit.loads(arch.model_type):
             return None, (), [f"isogloss does not load the architecture {arch.model_type}"]
         found, why = fit.chosen(arch, own, asked.setup, seen.rows, price, asked.seconds, _tried(asked))
-        return found, tuple(why), [] if found else ["does not fit the machine: " + "; ".join(why)]
+        return found, tuple(why), [] if found else ["does not fit the machine or the time: " + "; ".join(why)]
     for name in OTHERS:
         found = fit.way(name, arch, own, asked.setup, None, price, ours=not asked.task.generates)
         if found.cost is not None and found.cost.seconds <= asked.seconds:
@@ -239,7 +239,7 @@ def _best(asked: Need, able: Sequence[Weighed]) -> tuple[Weighed | None, list[st
         why.append("none of those that fit and have read as many answers instructions; the smallest of them")
         return min(pool, key=lambda each: each.size), why
     if asked.task.small:
-        return _smallest(pool, why)
+        return _smallest(pool, why, "it is served in bulk")
     for group in ("domain", "region"):
         own = [each for each in pool if each.group == group]
         if own:  # the catalogue has the one that is to be preferred first
@@ -248,9 +248,9 @@ def _best(asked: Need, able: Sequence[Weighed]) -> tuple[Weighed | None, list[st
     return _good(pool, why)
 
 
-def _smallest(pool: Sequence[Weighed], why: list[str]) -> tuple[Weighed, list[str]]:
+def _smallest(pool: Sequence[Weighed], why: list[str], reason: str) -> tuple[Weighed, list[str]]:
     best = min(pool, key=lambda each: each.size)
-    why.append(f"the smallest that does, with {best.size / 1e6:,.0f} million parameters: it is served in bulk")
+    why.append(f"the smallest that does, with {best.size / 1e6:,.0f} million parameters: {reason}")
     return best, why
 
 
@@ -258,7 +258,10 @@ def _good(pool: Sequence[Weighed], why: list[str]) -> tuple[Weighed, list[str]]:
     """The smallest whose known quality is close to that of the best."""
     told = [each for each in pool if each.model.xnli is not None]
     if not told:
-        return _smallest(pool, why)
+        alone = len(pool) == 1
+        return _smallest(
+            pool, why, "nothing else that does fits" if alone else "how well these do was not looked up for any"
+        )
     top = max(told, key=lambda each: each.model.xnli or 0.0)
     close_by = [each for each in told if (each.model.xnli or 0.0) >= (top.model.xnli or 0.0) - CLOSE]
     best = min(close_by, key=lambda each: (each.size, -(each.model.xnli or 0.0)))
