@@ -448,6 +448,12 @@ def test_the_reason_for_a_small_model_is_the_real_one(cli: Cli) -> None:
     assert any("may not finish" in words for words in plan["method"]["evidence"])
 
 
+@pytest.mark.parametrize(("card", "precision"), [("t4", "fp16"), ("a100", "auto")])
+def test_a_card_without_bf16_trains_in_fp16(cli: Cli, card: str, precision: str) -> None:
+    plan = planned(cli, "--task", "classify", "--langs", "eng,deu", "--machine", card, "--out", "out")
+    assert recipes.read(Path(plan["recipe"])).train.precision == precision
+
+
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
     """This machine as if it had been measured."""
     from isogloss.core import estimate

@@ -208,6 +208,9 @@ def _train(
     if way.parts > 1 and train.get("accumulate", 1) < way.parts:
         train["accumulate"] = way.parts
         why["train.accumulate"] = "A step is taken in parts, so that it fits the memory."
+    if "precision" not in train and asked.setup.half == "fp16" and "in_backward" not in train:
+        train["precision"] = "fp16"
+        why["train.precision"] = "The card has no bf16, and in fp32 it would be slower and larger than the estimate."
     if way.method.checkpointing:
         train["checkpointing"] = True
         why["train.checkpointing"] = "Blocks are computed again in the backward pass: slower, and it fits."
