@@ -454,6 +454,16 @@ def test_a_card_without_bf16_trains_in_fp16(cli: Cli, card: str, precision: str)
     assert recipes.read(Path(plan["recipe"])).train.precision == precision
 
 
+def test_money_without_a_price_and_money_spent_twice_are_said(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,swa", "--machine", "1x24GB", "--out", "-", "--budget", "50 EUR")
+    assert any("had no effect" in note for note in planned(cli, *asked)["notes"])
+    one = planned(cli, *asked, "--price", "0.2 EUR/label")
+    assert not any("had no effect" in note or "more than there is" in note for note in one["notes"])
+    both = planned(cli, *asked, "--price", "0.2 EUR/label", "--price", "30 EUR/h")
+    assert both["labels"]["to_buy"] == 250
+    assert any("more than there is" in note for note in both["notes"])
+
+
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
     """This machine as if it had been measured."""
     from isogloss.core import estimate

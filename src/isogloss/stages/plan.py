@@ -196,6 +196,10 @@ def answer(asked: Need, runs: Path = Path("runs"), command: str = "isogloss plan
         other = choosing.choose(instead, job).best
         today = None if other is None else _again(instead, other, job)
     method = _method(asked, best, ways, job, bought)
+    if asked.budget.money and best is not None and best.way is not None and best.way.cost is not None:
+        spent = (asked.prices.label or 0.0) * bought.to_buy + (best.way.cost.money or 0.0)
+        if spent > asked.budget.money:
+            notes.append(_of_money(asked, asked.budget.money, best.way.cost, bought).strip())
     return Plan(
         asked, sources, choice, told, bought, ways, method, _model(asked, choice), scored, today, instead, tuple(notes),
         command, None, "", datetime.now(UTC).isoformat(timespec="seconds"),

@@ -416,6 +416,10 @@ def need(
             cost = Prices(spend.price_per_hour, cost.kwh, cost.label, cost.currency or spend.currency)
     if may.money is not None and cost.currency and may.currency != cost.currency:
         raise InputError(f"the budget is in {may.currency} and prices are in {cost.currency}; give both in one")
+    if may.money is not None and cost == Prices(currency=cost.currency):
+        notes.append(
+            f'{may.money:g} {may.currency} of the budget had no effect: no price was given, e.g. --price "1.2 EUR/h"'
+        )
     setup = machines.parse(machine) if machine else forecast.here(made.train.precision if made else "auto")
     return Need(
         name=name or (made.name if made else _name(kind, asked)), task=kind, langs=tuple(asked), asked=asked,
