@@ -464,6 +464,19 @@ def test_money_without_a_price_and_money_spent_twice_are_said(cli: Cli) -> None:
     assert any("more than there is" in note for note in both["notes"])
 
 
+def test_a_retired_code_is_said(cli: Cli) -> None:
+    notes = planned(cli, "--task", "classify", "--langs", "iw,eng", "--machine", "laptop", "--out", "-")["notes"]
+    assert any("'iw'" in note and "heb_Hebr" in note for note in notes)
+    assert not any("'eng'" in note for note in notes)
+
+
+def test_ngrams_of_languages_without_rows_are_pooled(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,swa", "--machine", "cpu 32GB 8 cores", "--latency", "0.01")
+    plan = planned(cli, *asked, "--out", "out", "--budget", "0 labels")
+    assert plan["model"]["name"] is None
+    assert recipes.read(Path(plan["recipe"])).model.knobs["scope"] == "pooled"
+
+
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
     """This machine as if it had been measured."""
     from isogloss.core import estimate

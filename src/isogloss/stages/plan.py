@@ -21,7 +21,7 @@ from isogloss.stages.planning.advice import Advice, Other
 from isogloss.stages.planning.choose import Choice, Weighed
 from isogloss.stages.planning.cost import Cost, Job
 from isogloss.stages.planning.evaluation import Evaluation, evaluation
-from isogloss.stages.planning.fit import Way, hours, priced
+from isogloss.stages.planning.fit import Way, hours, priced, step
 from isogloss.stages.planning.forecast import tokenizer_kind
 from isogloss.stages.planning.labels import Labels, labels
 from isogloss.stages.planning.need import NIGHT, Need, need
@@ -359,7 +359,7 @@ def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job
         + setup.words
         + (f", {setup.n_bytes / 1e9:.1f} GB to use" if setup.n_bytes else ", memory not known")
         + (" on each" if setup.n > 1 else ""),
-        f"{cost.n_steps:,} steps of {job.batch} rows ({job.n_rows:,} rows, {best.lengths.how}); {cost.step_seconds:.2g} s a step at the median",
+        f"{cost.n_steps:,} steps of {job.batch} rows ({job.n_rows:,} rows, {best.lengths.how}); {step(cost.step_seconds)} a step at the median",
         *(f"before it: {words}" for words in best.passed),
     ]
     if not way.runs:

@@ -41,6 +41,11 @@ def value(
         made["seed"] = given["seed"]
     made["data"] = _data(asked, given, out, why)
     made["train"] = _train(asked, model, sources, labels, given, why)
+    if model is None and asked.family is None and set(made["train"].get("langs", asked.langs)) != set(asked.langs):
+        made["model"] = {"use": "ngram", "scope": "pooled"}
+        why["model"] = (
+            "No encoder of the catalogue fits: character n-grams, one model for all, since not every language has rows."
+        )
     evaluate = dict(given.get("evaluate") or {})
     if asked.task.part is None:
         evaluate.pop("metrics", None)

@@ -169,6 +169,15 @@ def hours(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 3 * 3600 else f"{seconds / 3600:.0f} h"
 
 
+def step(seconds: float) -> str:
+    """The time of a step in words.
+
+    >>> step(0.0123), step(3.21), step(120)
+    ('0.012 s', '3.2 s', '120 s')
+    """
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
 def priced(money: float) -> str:
     """Money in words.
 

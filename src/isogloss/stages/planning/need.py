@@ -234,6 +234,8 @@ def tags(codes: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         seen = lang_table.resolve(code)
         if seen.note:
             notes.append(seen.note)
+        elif not seen.variety and not lang_table.plainly(code, seen.tag):
+            notes.append(f"'{code}' is read as {seen.tag} ({lang_table.facts(seen.tag).name})")
         if seen.variety:
             notes.append(f"'{code}' is planned for as {seen.tag}; a region is a slice of its rows, not a language")
         if seen.tag in found and found[seen.tag] != code:

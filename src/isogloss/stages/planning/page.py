@@ -11,7 +11,7 @@ from isogloss.core.lang import facts
 from isogloss.core.sources import ENGLISH, Candidate
 from isogloss.stages.planning.advice import Advice
 from isogloss.stages.planning.draft import launch
-from isogloss.stages.planning.fit import hours, priced
+from isogloss.stages.planning.fit import hours, priced, step
 from isogloss.stages.words import toml
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _method(made: Plan) -> Iterator[str]:
             rows.append([
                 name, f"{cost.share:.2%}", f"{m.total / 1e9:.1f} ({parts})", "yes" + (f", in {way.parts} parts" if way.parts > 1 else "") +
                 (", blocks computed again" if way.method.checkpointing else ""),
-                f"{cost.step_seconds:.2g} s", f"{hours(cost.seconds)} ({hours(cost.low)} to {hours(cost.high)})", f"{cost.kwh:.2g}", money, runs,
+                f"{step(cost.step_seconds)}", f"{hours(cost.seconds)} ({hours(cost.low)} to {hours(cost.high)})", f"{cost.kwh:.2g}", money, runs,
             ])  # fmt: skip
         mark = "" if made.calibrated else ", *uncalibrated*"
         yield from table(
