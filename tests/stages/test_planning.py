@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from isogloss.core import catalogue
 from isogloss.core import recipe as recipes
 from isogloss.core.errors import InputError, MissingError
 from isogloss.core.say import Say
@@ -344,6 +345,136 @@ def test_less_memory_makes_another_method_and_less_still_another_model(cli: Cli)
 
 
 # -- what is measured -------------------------------------------------------------------------------------------
+
+
+def test_cards_hold_the_whole_model_each_and_the_recipe_says_how_they_are_started(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,deu", "--model", "FacebookAI/xlm-roberta-base", "--name", "t")
+    ways = [planned(cli, *asked, "--machine", f"{n}x4GB", "--out", str(n))["method"]["methods"] for n in (1, 4)]
+    for one, four in zip(ways[0].items(), ways[1].items(), strict=True):
+        if one[1]["runs_today"] and not one[1]["fits"]:
+            assert not four[1]["fits"], one[0]  # isogloss has no shards
+    assert not ways[1]["full"]["fits"]
+    assert "isogloss run" in Path("1/t.toml").read_text(encoding="utf-8").splitlines()[1]
+    assert "torchrun --nproc-per-node 4 -m isogloss run" in Path("4/t.toml").read_text(encoding="utf-8")
+    assert "`torchrun --nproc-per-node 4 -m isogloss run t.toml`" in Path("4/PLAN.md").read_text(encoding="utf-8")
+
+
+def test_a_script_that_a_sister_language_has_counts_as_read(cli: Cli) -> None:
+    plan = planned(cli, "--task", "classify", "--langs", "eng,srp_Latn,hrv,bos", "--machine", "laptop", "--out", "-")
+    assert plan["model"]["row"]["xnli_over_xlm_r_base"] is not None
+    assert plan["model"]["row"]["xnli_over_xlm_r_base"] >= 0
+    assert any("srp_Latn is on its list in another script alone" in words for words in plan["model"]["evidence"])
+    lone = catalogue.get(plan["model"]["name"])
+    assert lone.covers("ell_Latn") == "other script"
+    assert lone.kin("ell_Latn") is None  # no other Greek is written so
+    assert lone.reads("ell_Latn") is False
+
+
+def test_the_best_on_xnli_is_named_with_what_it_has_not_read(cli: Cli) -> None:
+    plan = planned(cli, "--task", "classify", "--langs", "swe,nds", "--machine", "1x24GB", "--out", "-")
+    assert plan["model"]["lacks"] == []
+    named = {each["choice"]: each["why"] for each in plan["model"]["next_best"]}
+    assert named["FacebookAI/xlm-roberta-large"].startswith("the best on XNLI of those that fit")
+    assert named["FacebookAI/xlm-roberta-large"].endswith("it has not read nds_Latn")
+
+
+def test_what_the_recipe_says_of_family_and_languages_stays(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(
+        'task = "classify"\nlangs = ["eng", "swh", "amh"]\nmodel = {use = "ngram", scope = "pooled"}\n'
+        '[train]\nlangs = ["eng_Latn"]\n',
+        encoding="utf-8",
+    )
+    for more in ((), ("--budget", "600 labels")):
+        plan = planned(cli, "r.toml", "--out", "out", "--machine", "laptop", *more)
+        assert plan["model"]["name"] == "ngram"
+        assert plan["model"]["next_best"][0]["why"].startswith("the encoder that the plan would take")
+        buys = {row["lang"]: row["buy"] for row in plan["labels"]["langs"]}
+        assert buys["eng_Latn"]["train"] >= 100
+        assert buys["swh_Latn"]["train"] == buys["amh_Ethi"]["train"] == 0
+        assert buys["swh_Latn"]["test"] > 0
+        made = recipes.read(Path(plan["recipe"]))
+        assert made.model.use == "ngram"
+        assert made.model.knobs["scope"] == "pooled"
+        assert "your recipe says so" in plan["sources"]["choice"]
+    assert planned(cli, "r.toml", "--out", "-", "--model", "isogloss/mini")["model"]["name"] == "isogloss/mini"
+
+
+def test_where_labels_bring_nothing_the_sources_alone_are_labelled(cli: Cli) -> None:
+    for more in ((), ("--budget", "900 labels")):
+        plan = planned(
+            cli,
+            "--task",
+            "nli",
+            "--langs",
+            "eng,swa,tha",
+            "--machine",
+            "1x24GB",
+            "--out",
+            "-",
+            "--licence",
+            "any",
+            *more,
+        )
+        assert plan["labels"]["curve"]["usual"] < 0.01
+        for row in plan["labels"]["langs"]:
+            assert (row["buy"]["train"] > 0) == (row["lang"] in plan["sources"]["langs"])
+            assert row["buy"]["test"] > 0
+
+
+def test_no_labels_are_none(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,swa", "--machine", "laptop", "--budget", "0 labels")
+    plan = planned(cli, *asked, "--name", "t", "--out", "out")
+    assert plan["labels"]["to_buy"] == 0
+    said = " ".join(plan["labels"]["evidence"])
+    assert "test rows are for" not in said
+    assert [each["choice"] for each in plan["labels"]["next_best"]] == ["100 labels of each language"]
+    assert "1 rows" not in Path("out/t.toml").read_text(encoding="utf-8")
+
+
+def test_a_chatbot_takes_the_largest_that_fits(cli: Cli) -> None:
+    plan = planned(cli, "--task", "chatbot", "--langs", "eng,deu", "--machine", "1x24GB", "--out", "-")
+    assert plan["model"]["row"]["head"] == "chat"
+    assert plan["model"]["row"]["parameters"] > 4e9
+    named = [each["choice"] for each in plan["model"]["next_best"]]
+    assert not any("nllb" in name for name in named)  # nothing lacks, and nothing is to be translated
+
+
+def test_the_reason_for_a_small_model_is_the_real_one(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,deu", "--machine", "laptop", "--out", "-", "--budget", "60s")
+    plan = planned(cli, *asked)
+    said = " ".join(plan["model"]["evidence"])
+    assert "nothing else that does fits" in said
+    assert "in bulk" not in said
+    assert any("may not finish" in words for words in plan["method"]["evidence"])
+
+
+@pytest.mark.parametrize(("card", "precision"), [("t4", "fp16"), ("a100", "auto")])
+def test_a_card_without_bf16_trains_in_fp16(cli: Cli, card: str, precision: str) -> None:
+    plan = planned(cli, "--task", "classify", "--langs", "eng,deu", "--machine", card, "--out", "out")
+    assert recipes.read(Path(plan["recipe"])).train.precision == precision
+
+
+def test_money_without_a_price_and_money_spent_twice_are_said(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,swa", "--machine", "1x24GB", "--out", "-", "--budget", "50 EUR")
+    assert any("had no effect" in note for note in planned(cli, *asked)["notes"])
+    one = planned(cli, *asked, "--price", "0.2 EUR/label")
+    assert not any("had no effect" in note or "more than there is" in note for note in one["notes"])
+    both = planned(cli, *asked, "--price", "0.2 EUR/label", "--price", "30 EUR/h")
+    assert both["labels"]["to_buy"] == 250
+    assert any("more than there is" in note for note in both["notes"])
+
+
+def test_a_retired_code_is_said(cli: Cli) -> None:
+    notes = planned(cli, "--task", "classify", "--langs", "iw,eng", "--machine", "laptop", "--out", "-")["notes"]
+    assert any("'iw'" in note and "heb_Hebr" in note for note in notes)
+    assert not any("'eng'" in note for note in notes)
+
+
+def test_ngrams_of_languages_without_rows_are_pooled(cli: Cli) -> None:
+    asked = ("--task", "classify", "--langs", "eng,swa", "--machine", "cpu 32GB 8 cores", "--latency", "0.01")
+    plan = planned(cli, *asked, "--out", "out", "--budget", "0 labels")
+    assert plan["model"]["name"] is None
+    assert recipes.read(Path(plan["recipe"])).model.knobs["scope"] == "pooled"
 
 
 def kept(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:

@@ -67,6 +67,18 @@ class Model:
             return "yes"
         return "other script" if any(own[:3] == tag[:3] for own in self.languages) else "no"
 
+    def kin(self, tag: str) -> str | None:
+        """A language of the same genus that it has read in this script, for one that it has read in another; or None."""
+        if self.covers(tag) != "other script":
+            return None
+        genus = lang.facts(tag).genus
+        beside = (own for own in sorted(self.languages or ()) if own[4:] == tag[4:] and lang.facts(own).genus == genus)
+        return None if genus == lang.UNKNOWN else next(beside, None)
+
+    def reads(self, tag: str) -> bool | None:
+        """Whether it can be taken to read a language: it is on its list, or it and its script are; None: nobody knows."""
+        return None if self.languages is None else self.covers(tag) == "yes" or self.kin(tag) is not None
+
     def lacks(self, tags: Iterable[str]) -> list[str]:
         """Those of the languages that are not on its list."""
         return [tag for tag in tags if self.covers(tag) != "yes"]

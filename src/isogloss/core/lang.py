@@ -252,3 +252,10 @@ def _from_name(asked: str) -> Resolved | None:
     read = _from_code(found.to_tag(), asked)
     english = found.display_name().casefold() == asked.casefold()
     return read if read and (read.tag in table() or english) else None
+
+
+def plainly(code: str, tag: str) -> bool:
+    """Whether a code says by itself what it was read as; retired ones and codes of another standard do not."""
+    row = facts(tag)
+    plain = {tag, tag[:3], row.bcp47, row.bcp47.split("-")[0], row.name, row.endonym, row.name.split(" (")[0]}
+    return code.replace("-", "_").casefold() in {word.replace("-", "_").casefold() for word in plain}

@@ -55,6 +55,8 @@ class Setup:
     watts: float
     precision: estimate.Precision
     assumed: tuple[str, ...] = ()
+    half: Literal["bf16", "fp16"] = "bf16"
+    """the half precision in which a card computes; those before 2020 have no bf16"""
 
     @property
     def accelerator(self) -> bool:
@@ -188,5 +190,5 @@ def _of_cards(text: str, n: int, n_bytes: float, card: Card | None) -> Setup:
     assumed.append(f"{USED:.0%} of its peak of {card.flops / 1e12:g} TFLOP/s in {'bf16' if card.bf16 else 'fp16'}")
     return Setup(
         text, "cuda", n, n_bytes, Rates(rates.seconds, False, spread, "assumed"), estimate.CUDA,
-        card.watts * n, precision, tuple(assumed),
+        card.watts * n, precision, tuple(assumed), "bf16" if card.bf16 else "fp16",
     )  # fmt: skip

@@ -32,7 +32,11 @@ class World:
 
         cuda = torch.cuda.is_available()
         if precision == "auto":
-            precision = "bf16" if (torch.cuda.is_bf16_supported() if cuda else cpu_has_bf16()) else "fp32"
+            precision = (
+                "bf16"
+                if (torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_bf16())
+                else "fp32"
+            )
         self.precision = precision
         AcceleratorState._reset_state()  # one process may train twice
         # Others wait as long as the first one prepares the corpus.

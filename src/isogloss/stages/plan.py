@@ -21,7 +21,7 @@ from isogloss.stages.planning.advice import Advice, Other
 from isogloss.stages.planning.choose import Choice, Weighed
 from isogloss.stages.planning.cost import Cost, Job
 from isogloss.stages.planning.evaluation import Evaluation, evaluation
-from isogloss.stages.planning.fit import Way, hours, priced
+from isogloss.stages.planning.fit import Way, hours, priced, step
 from isogloss.stages.planning.forecast import tokenizer_kind
 from isogloss.stages.planning.labels import Labels, labels
 from isogloss.stages.planning.need import NIGHT, Need, need
@@ -99,7 +99,7 @@ class Plan:
                 ] for each in self.sources.rankings},
             },
             "model": {
-                **self.model.document(), "name": best.model.name if best else None,
+                **self.model.document(), "name": best.model.name if best else self.asked.family,
                 "lacks": list(best.lacks) if best else None,
                 "milliseconds_a_text": None if not best or best.answer is None else round(best.answer * 1000, 2),
                 "row": best.model.document() if best else None,
@@ -174,6 +174,8 @@ def answer(asked: Need, runs: Path = Path("runs"), command: str = "isogloss plan
     sources = sourcing(asked)
     job = _job(asked, labels(asked, None, sources.langs, runs))
     choice = choosing.choose(asked, job)
+    if asked.family is not None:
+        choice = _kept(choice)
     best = choice.best
     bought = labels(asked, best.model if best else None, sources.langs, runs)
     job = _job(asked, bought)
@@ -194,10 +196,22 @@ def answer(asked: Need, runs: Path = Path("runs"), command: str = "isogloss plan
         other = choosing.choose(instead, job).best
         today = None if other is None else _again(instead, other, job)
     method = _method(asked, best, ways, job, bought)
+    if asked.budget.money and best is not None and best.way is not None and best.way.cost is not None:
+        spent = (asked.prices.label or 0.0) * bought.to_buy + (best.way.cost.money or 0.0)
+        if spent > asked.budget.money:
+            notes.append(_of_money(asked, asked.budget.money, best.way.cost, bought).strip())
     return Plan(
         asked, sources, choice, told, bought, ways, method, _model(asked, choice), scored, today, instead, tuple(notes),
         command, None, "", datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
+
+
+def _kept(choice: Choice) -> Choice:
+    """The recipe's family stays; the encoder that would have been taken is the next best."""
+    if choice.best is None:
+        return choice
+    first = (choice.best, f"the encoder that the plan would take: {choice.why[0]}")
+    return replace(choice, best=None, others=(first, *choice.others))
 
 
 def _job(asked: Need, bought: Labels) -> Job:
@@ -269,12 +283,18 @@ def _model(asked: Need, choice: Choice) -> Advice:
     others = tuple(Other(each.model.name, words) for each, words in choice.others[:9])
     floor = Other("character n-grams (model = \"ngram\")", "no pretrained weights, seconds to train, no tokenizer: the floor that a model must "
                   "beat in every language; with hundreds of labels a language they beat isogloss/mini (docs/results.md)")  # fmt: skip
-    if not asked.task.generates and asked.task.part == "classify":
+    if not asked.task.generates and asked.task.part == "classify" and asked.family != "ngram":
         first = (
             choice.best is not None and choice.best.model.name == "isogloss/mini"
         )  # which they beat, with labels enough
         others = (floor, *others) if first else (*others, floor)
     best = choice.best
+    if asked.family is not None:
+        return Advice(
+            question, f"{asked.family}, which your recipe names", ("it fits itself, without pretrained weights",),
+            "Whether an encoder is better on your rows is measured by training both.",
+            others or (Other("no encoder", "none of the catalogue fits this machine, within these limits"),),
+        )  # fmt: skip
     if best is None:
         fails = [f"{each.model.name}: {'; '.join(each.against)}" for each, _ in choice.others[:3] if each.against]
         return Advice(
@@ -292,6 +312,11 @@ def _model(asked: Need, choice: Choice) -> Advice:
     evidence.append(", ".join(facts_of) + f" ({model.source})")
     if model.note and not any(model.note in each for each in evidence):
         evidence.append(model.note)
+    for tag, kin in ((tag, model.kin(tag)) for tag in asked.langs if tag not in best.lacks):
+        if kin is not None:
+            evidence.append(
+                f"{tag} is on its list in another script alone, and counts as read: so is {kin}, of the same genus in this script"
+            )
     if best.lacks:
         evidence.append(f"it has not read {', '.join(best.lacks[:8])}: expect less there, and see the tokenizer below")
     if best.answer is not None and (asked.latency is not None or asked.task.small):
@@ -312,6 +337,11 @@ def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job
     question = "Which method, and what will it cost"
     setup = asked.setup
     if best is None or best.way is None or best.way.cost is None:
+        if asked.family is not None:
+            return Advice(
+                question, f"{asked.family} is fitted as a whole, on the cores, without steps", (f"the machine: {setup.words}",),
+                "Nothing was estimated.", (Other("an encoder", "--model NAME shows what it would cost"),),
+            )  # fmt: skip
         return Advice(
             question, "none: no model fits" if asked.task.generates else "n-grams, which need a core and no accelerator",
             (f"the machine: {setup.words}",), "Nothing was estimated.", (Other("a larger machine", "--machine \"1x24GB\" shows what would change"),),
@@ -329,7 +359,7 @@ def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job
         + setup.words
         + (f", {setup.n_bytes / 1e9:.1f} GB to use" if setup.n_bytes else ", memory not known")
         + (" on each" if setup.n > 1 else ""),
-        f"{cost.n_steps:,} steps of {job.batch} rows ({job.n_rows:,} rows, {best.lengths.how}); {cost.step_seconds:.2g} s a step at the median",
+        f"{cost.n_steps:,} steps of {job.batch} rows ({job.n_rows:,} rows, {best.lengths.how}); {step(cost.step_seconds)} a step at the median",
         *(f"before it: {words}" for words in best.passed),
     ]
     if not way.runs:
@@ -346,6 +376,10 @@ def _method(asked: Need, best: Weighed | None, ways: Mapping[str, Way], job: Job
         )
     elif asked.budget.seconds is None:
         evidence.append(f"no time was given (--budget 8h), so a night was taken: {hours(NIGHT)}")
+    if cost.high > asked.seconds >= cost.seconds:
+        evidence.append(
+            f"it may not finish in {hours(asked.seconds)}: the upper end of the estimate is {hours(cost.high)}"
+        )
     spread = f"{hours(cost.low)} to {hours(cost.high)}"
     unsure = (
         f"Calibrated: {setup.rates.source}. Time {spread}." if cost.calibrated else
@@ -426,7 +460,7 @@ def _with_recipe(made: Plan, folder: Path, kept: Path | None) -> Plan:
     """The plan with its completed recipe, which was read as `isogloss run` reads it."""
     asked = made.asked
     value, why = draft.value(asked, made.instead or asked, made.today, made.sources, made.labels, folder)
-    head = [f"Completed by: {made.command}", "Run it with: isogloss run " + str(folder / f"{asked.name}.toml"),
+    head = [f"Completed by: {made.command}", f"Run it with: {draft.launch(asked, made.today, folder / f'{asked.name}.toml')}",
             "The reasons are in PLAN.md beside it."]  # fmt: skip
     text = draft.render(value, why, head)
     draft.check(value, text, folder)

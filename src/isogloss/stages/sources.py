@@ -164,7 +164,7 @@ def _tags(what: str, codes: Sequence[str], before: Mapping[str, str], say: Say) 
             pass
         elif found.note:
             say.note(found.note)
-        elif not _plainly(code, found.tag):
+        elif not lang_table.plainly(code, found.tag):
             say.note(f"'{code}' is read as {found.tag} ({lang_table.facts(found.tag).name})")
         if found.tag in tags:
             say.note(f"'{code}' is {found.tag}, which was named already; it is taken once")
@@ -180,13 +180,6 @@ def _wrong(code: str) -> str:
     except DataError as error:
         return str(error)
     return ""
-
-
-def _plainly(code: str, tag: str) -> bool:
-    """Whether a code says by itself what it was read as; retired ones and codes of another standard do not."""
-    row = lang_table.facts(tag)
-    plain = {tag, tag[:3], row.bcp47, row.bcp47.split("-")[0], row.name, row.endonym, row.name.split(" (")[0]}
-    return code.replace("-", "_").casefold() in {word.replace("-", "_").casefold() for word in plain}
 
 
 def _kept(data: str, say: Say) -> tuple[dict[str, list[str]], str | None]:

@@ -77,7 +77,8 @@ def weigh(asked: Need, model: Model, job: Job, *, own: bool = False) -> Weighed:
     judged, on = (
         tokens.audit(asked, where, own=own) if where is not None and model.kind in asked.task.models else ({}, "")
     )
-    lacks = tuple(sorted({*model.lacks(asked.langs), *tokens.lacking(judged)}, key=asked.langs.index))
+    unread = [tag for tag in asked.langs if not model.reads(tag)]
+    lacks = tuple(sorted({*unread, *tokens.lacking(judged)}, key=asked.langs.index))
     if model.languages is None and judged:  # nobody published a list, so the audit alone speaks
         lacks = tuple(tokens.lacking(judged))
     against = []
@@ -142,7 +143,7 @@ def train(
         if not fit.loads(arch.model_type):
             return None, (), [f"isogloss does not load the architecture {arch.model_type}"]
         found, why = fit.chosen(arch, own, asked.setup, seen.rows, price, asked.seconds, _tried(asked))
-        return found, tuple(why), [] if found else ["does not fit the machine: " + "; ".join(why)]
+        return found, tuple(why), [] if found else ["does not fit the machine or the time: " + "; ".join(why)]
     for name in OTHERS:
         found = fit.way(name, arch, own, asked.setup, None, price, ours=not asked.task.generates)
         if found.cost is not None and found.cost.seconds <= asked.seconds:
@@ -229,15 +230,16 @@ def _best(asked: Need, able: Sequence[Weighed]) -> tuple[Weighed | None, list[st
     ]
     if asked.task.generates:
         talking = [each for each in pool if each.model.head == "chat"] if asked.task.name == "generate" else pool
-        best = min(talking or pool, key=lambda each: each.size)
-        why.append(
-            "it follows instructions as it comes"
-            if talking and asked.task.name == "generate"
-            else "the smallest of them"
-        )
-        return best, why
+        if asked.task.name != "generate":
+            why.append("the smallest of them")
+            return min(pool, key=lambda each: each.size), why
+        if talking:
+            why.append("it follows instructions as it comes; the largest of these that fits")
+            return max(talking, key=lambda each: each.size), why
+        why.append("none of those that fit and have read as many answers instructions; the smallest of them")
+        return min(pool, key=lambda each: each.size), why
     if asked.task.small:
-        return _smallest(pool, why)
+        return _smallest(pool, why, "it is served in bulk")
     for group in ("domain", "region"):
         own = [each for each in pool if each.group == group]
         if own:  # the catalogue has the one that is to be preferred first
@@ -246,9 +248,9 @@ def _best(asked: Need, able: Sequence[Weighed]) -> tuple[Weighed | None, list[st
     return _good(pool, why)
 
 
-def _smallest(pool: Sequence[Weighed], why: list[str]) -> tuple[Weighed, list[str]]:
+def _smallest(pool: Sequence[Weighed], why: list[str], reason: str) -> tuple[Weighed, list[str]]:
     best = min(pool, key=lambda each: each.size)
-    why.append(f"the smallest that does, with {best.size / 1e6:,.0f} million parameters: it is served in bulk")
+    why.append(f"the smallest that does, with {best.size / 1e6:,.0f} million parameters: {reason}")
     return best, why
 
 
@@ -256,18 +258,21 @@ def _good(pool: Sequence[Weighed], why: list[str]) -> tuple[Weighed, list[str]]:
     """The smallest whose known quality is close to that of the best."""
     told = [each for each in pool if each.model.xnli is not None]
     if not told:
-        return _smallest(pool, why)
+        alone = len(pool) == 1
+        return _smallest(
+            pool, why, "nothing else that does fits" if alone else "how well these do was not looked up for any"
+        )
     top = max(told, key=lambda each: each.model.xnli or 0.0)
     close_by = [each for each in told if (each.model.xnli or 0.0) >= (top.model.xnli or 0.0) - CLOSE]
     best = min(close_by, key=lambda each: (each.size, -(each.model.xnli or 0.0)))
     if best is top:
         why.append(
-            "the best on XNLI of those that fit" if len(told) > 1 else "the only one of them whose quality is known"
+            "the best on XNLI of these that fit" if len(told) > 1 else "the only one of them whose quality is known"
         )
     else:
         gap = (top.model.xnli or 0.0) - (best.model.xnli or 0.0)
         why.append(
-            f"the smallest within {CLOSE:g} points of the best that fits on XNLI ({top.model.name}, {gap:.1f} points above)"
+            f"the smallest within {CLOSE:g} points of the best of these on XNLI ({top.model.name}, {gap:.1f} points above)"
         )
     return best, why
 
@@ -286,12 +291,13 @@ def _others(asked: Need, best: Weighed | None, weighed: Sequence[Weighed]) -> li
         if asked.task.name == "generate":
             able = [each for each in able if each.model.head == "chat"]
         named += [*_larger(best, able), *_smaller(best, able)]
+        named += _praised(asked, best, rest)
         regional = [each for each in able if each.group == "region"][:1]
         named += [(each, f"made for its languages, and {_reads(asked, each)}. {each.model.note}") for each in regional]
         named += own
         named += [*_blocked(asked, best, rest)]
         if asked.task.name == "generate":
-            named += [*_talking(asked, rest)]
+            named += [*_talking(asked, best, rest)]
         usable = [
             each
             for each in rest
@@ -356,6 +362,18 @@ def _smaller(best: Weighed, able: Sequence[Weighed]) -> Iterator[tuple[Weighed, 
         yield each, f"{_beside(best, each)}{_loses(best, each)}"
 
 
+def _praised(asked: Need, best: Weighed, rest: Sequence[Weighed]) -> Iterator[tuple[Weighed, str]]:
+    """The best on XNLI of those that could be taken, and what it lacks: reading more of the languages is not all."""
+    if asked.task.generates:
+        return
+    told = [each for each in rest if not each.against and each.model.xnli is not None]
+    top = max(told, key=lambda each: each.model.xnli or 0.0, default=None)
+    if top is None or (best.model.xnli is not None and (top.model.xnli or 0.0) <= best.model.xnli):
+        return
+    lacks = f"; it has not read {_listed(top.lacks)}" if top.lacks else f", and {_reads(asked, top)}"
+    yield top, f"the best on XNLI of those that fit{_loses(best, top)}{lacks}"
+
+
 def _blocked(asked: Need, best: Weighed, rest: Sequence[Weighed]) -> Iterator[tuple[Weighed, str]]:
     """What has read more of the languages, or was made for them, and cannot be taken."""
     found = []
@@ -367,12 +385,16 @@ def _blocked(asked: Need, best: Weighed, rest: Sequence[Weighed]) -> Iterator[tu
         yield each, f"{_reads(asked, each)}, but {'; '.join(each.against)}"
 
 
-def _talking(asked: Need, rest: Sequence[Weighed]) -> Iterator[tuple[Weighed, str]]:
-    """Models that may know the languages, and a pivot."""
-    fits = [each for each in rest if each.unsure and each.way is not None and each.way.cost is not None]
+def _talking(asked: Need, best: Weighed, rest: Sequence[Weighed]) -> Iterator[tuple[Weighed, str]]:
+    """Chat models that may know the languages, and a pivot where the best one does not know all of them."""
+    fits = [
+        each for each in rest
+        if each.unsure and each.model.head == "chat" and each.way is not None and each.way.cost is not None
+    ]  # fmt: skip
     for each in sorted(fits, key=lambda each: -each.size)[:1]:
         yield each, f"{each.model.unsure}: let speakers judge it before it is trusted with {_listed(asked.langs)}"
-    pivot = [each for each in rest if each.model.head == "translate" and not each.lacks]
+    unknown = best.unsure or bool(best.lacks)
+    pivot = [each for each in rest if unknown and each.model.head == "translate" and not each.lacks]
     for each in sorted(pivot, key=lambda each: each.size)[:1]:
         words = "as a pivot: it translates every language asked into one that a chat model speaks, and back; errors of both add up"
         if each.model.commercial is False:

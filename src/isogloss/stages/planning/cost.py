@@ -125,17 +125,20 @@ class Cost:
         }  # fmt: skip
 
 
-def cost(arch: Architecture, method: Method, job: Job, setup: Setup, price: Price | None = None) -> Cost:
+def cost(
+    arch: Architecture, method: Method, job: Job, setup: Setup, price: Price | None = None, *, shards: bool = False
+) -> Cost:
     """What training takes on a machine with the method.
 
-    Several devices hold the whole model each where it fits, and share the rows; else they hold shards of it.
+    Several devices hold the whole model each and share the rows, as isogloss trains; with `shards`, as other tools do
+    it, they hold shards of a model that does not fit whole.
     """
     price = price or Price()
     share = estimate.trainable(arch, method, job.n_labels)
     devices = setup.n
     own = _own(job, devices)
     n_steps = job.n_steps
-    memory = peak(arch, method, job, setup)
+    memory = peak(arch, method, job, setup, shards=shards)
     drawn = [_step(arch, method, works) for works in batches(own, min(max(9, DRAWN // job.parts), max(9, n_steps)))]
     times = [setup.rates.step(done) for done, _ in drawn]
     step = statistics.median(times)
@@ -165,11 +168,11 @@ def cost(arch: Architecture, method: Method, job: Job, setup: Setup, price: Pric
     )  # fmt: skip
 
 
-def peak(arch: Architecture, method: Method, job: Job, setup: Setup) -> Memory:
-    """Memory that training takes on each device: of the whole model where that fits, else of a shard of it."""
+def peak(arch: Architecture, method: Method, job: Job, setup: Setup, *, shards: bool = False) -> Memory:
+    """Memory that training takes on each device: of the whole model; with `shards`, of one where the whole does not fit."""
     own = _own(job, setup.n)
     memory = _memory(arch, method, own, setup, 1, job.n_steps)
-    if setup.n > 1 and setup.n_bytes is not None and memory.total > setup.n_bytes:
+    if shards and setup.n > 1 and setup.n_bytes is not None and memory.total > setup.n_bytes:
         memory = _memory(arch, method, own, setup, setup.n, job.n_steps)
     return memory
 

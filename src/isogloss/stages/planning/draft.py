@@ -41,6 +41,11 @@ def value(
         made["seed"] = given["seed"]
     made["data"] = _data(asked, given, out, why)
     made["train"] = _train(asked, model, sources, labels, given, why)
+    if model is None and asked.family is None and set(made["train"].get("langs", asked.langs)) != set(asked.langs):
+        made["model"] = {"use": "ngram", "scope": "pooled"}
+        why["model"] = (
+            "No encoder of the catalogue fits: character n-grams, one model for all, since not every language has rows."
+        )
     evaluate = dict(given.get("evaluate") or {})
     if asked.task.part is None:
         evaluate.pop("metrics", None)
@@ -81,6 +86,12 @@ def value(
     return {key: item for key, item in made.items() if item not in ({}, [])}, why
 
 
+def launch(asked: Need, model: Weighed | None, recipe: str | Path) -> str:
+    """The command that runs the recipe: a process a card where there are several, each with the whole model."""
+    run = f"isogloss run {recipe}"
+    return run if model is None or asked.setup.n == 1 else f"torchrun --nproc-per-node {asked.setup.n} -m {run}"
+
+
 def check(made: Mapping[str, Any], text: str, folder: Path) -> Recipe:
     """The completed recipe, read as `isogloss run` reads it. Raises RecipeError where it is not whole."""
     import tomllib
@@ -104,6 +115,8 @@ def _task(asked: Need, today: Need, given: Mapping[str, Any], why: dict[str, str
 
 
 def _model(asked: Need, model: Weighed | None, out: Path, why: dict[str, str]) -> Any:
+    if asked.family is not None:
+        return _moved(asked.given["model"], asked, out)
     if model is None:
         why["model"] = (
             "No encoder of the catalogue fits: character n-grams, one model a language. They are the floor, and they run."
@@ -192,7 +205,7 @@ def _train(
         train["methods"] = [method_of(way)]
         why["train.methods"] = _why_method(way, model.passed)
     n_rows = max(1, sum(counts))
-    if "epochs" not in train and "steps" not in train:
+    if counts and "epochs" not in train and "steps" not in train:
         train["epochs"] = float(epochs(n_rows))
         why["train.epochs"] = f"{n_rows:,} rows to learn from: few rows are seen more often, ten times at most."
     if "batch" not in train and "batch_tokens" not in train:
@@ -200,6 +213,9 @@ def _train(
     if way.parts > 1 and train.get("accumulate", 1) < way.parts:
         train["accumulate"] = way.parts
         why["train.accumulate"] = "A step is taken in parts, so that it fits the memory."
+    if "precision" not in train and asked.setup.half == "fp16" and "in_backward" not in train:
+        train["precision"] = "fp16"
+        why["train.precision"] = "The card has no bf16, and in fp32 it would be slower and larger than the estimate."
     if way.method.checkpointing:
         train["checkpointing"] = True
         why["train.checkpointing"] = "Blocks are computed again in the backward pass: slower, and it fits."

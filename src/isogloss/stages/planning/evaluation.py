@@ -76,7 +76,7 @@ def evaluation(asked: Need, labels: Labels) -> Evaluation:
             if sizes.WIDER.get(task.score, 1) > 1
             else ")"
         )
-        + f"; a score nearer a half wants more, {sizes.rows_for(asked.width, 0.5, task.score)} at most",
+        + f"; a score nearer a half wants more, about {sizes.rows_for(asked.width, 0.5, task.score)}",
         f"a drop of {100 * DROP:.0f} points between two models on the same rows is told from chance four times of five with "
         f"{sizes.rows_to_see(DROP)} rows",
     ]

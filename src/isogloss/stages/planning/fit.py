@@ -127,10 +127,10 @@ def way(
     least = math.inf
     for n, made in [*tried, *again]:
         own = replace(job, parts=n)
-        n_bytes = peak(arch, made, own, setup).total
+        n_bytes = peak(arch, made, own, setup, shards=not runs).total
         least = min(least, n_bytes)
         if setup.n_bytes is None or n_bytes * MARGIN <= setup.n_bytes:
-            return Way(made, n, runs, n_bytes, cost(arch, made, own, setup, price))
+            return Way(made, n, runs, n_bytes, cost(arch, made, own, setup, price, shards=not runs))
     return Way(again[-1][1] if again else base, PARTS[-1], runs, least, None)
 
 
@@ -167,6 +167,15 @@ def hours(seconds: float) -> str:
     if seconds < 180:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3 * 3600 else f"{seconds / 3600:.0f} h"
+
+
+def step(seconds: float) -> str:
+    """The time of a step in words.
+
+    >>> step(0.0123), step(3.21), step(120)
+    ('0.012 s', '3.2 s', '120 s')
+    """
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:,.0f} s"
 
 
 def priced(money: float) -> str:

@@ -24,6 +24,8 @@ TO_TEST, TO_DEV = 0.4, 0.1
 AGREE = 50
 # Where no curve was measured for a task: labels of a language, the middle of 100 to 500.
 USUAL = 200
+# The exponent of a curve below which labels of a language itself bring next to nothing.
+FLAT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def labels(asked: Need, model: Model | None, sources: Sequence[str], runs: Path)
     if limit is None:
         buy = want
     elif limit > 0:
-        buy = _within(asked, curve, starts, have, want, limit)
+        buy = _within(asked, curve, starts, have, want, limit, sources)
     made = []
     for tag in asked.langs:
         n = have[tag]["train"] + buy[tag]["train"]
@@ -144,8 +146,7 @@ def labels(asked: Need, model: Model | None, sources: Sequence[str], runs: Path)
 def _read(model: Model | None, tag: str) -> bool | None:
     if model is None:
         return None
-    known = model.covers(tag)
-    return None if known == "unknown" else known == "yes"
+    return model.reads(tag)
 
 
 def _want(
@@ -163,6 +164,10 @@ def _want(
         if not anywhere and asked.task.labels:
             # curves begin at a model that has learned from a source language: that one must be labelled first
             wanted = MOST if tag in sources else max(USUAL, wanted)
+        if curve is not None and curve.usual < FLAT:  # only what the sources learn serves
+            wanted = MOST if tag in sources else 0
+        if not asked.learns(tag):
+            wanted = 0
         test = sizes.rows_for(asked.width, _share(curve, starts.get(tag), wanted), asked.task.score)
         found[tag] = {
             "train": max(0, wanted - have[tag]["train"]), "dev": max(0, DEV - have[tag]["dev"]),
@@ -180,7 +185,7 @@ def _share(curve: Curve | None, at: Start | None, n: int) -> float:
 
 def _within(
     asked: Need, curve: Curve | None, starts: Mapping[str, Start], have: Mapping[str, Mapping[str, int]],
-    want: Mapping[str, Mapping[str, int]], limit: int,
+    want: Mapping[str, Mapping[str, int]], limit: int, sources: Sequence[str],
 ) -> dict[str, dict[str, int]]:  # fmt: skip
     """Labels within a limit: some of test and dev for every language first, then train rows where they bring most."""
     n = len(asked.langs)
@@ -190,12 +195,17 @@ def _within(
         dev = min(want[tag]["dev"], max(0, math.floor(TO_DEV * limit / n)))
         found[tag] = {"train": 0, "dev": dev, "test": test}
     left = limit - sum(own["dev"] + own["test"] for own in found.values())
-    if curve is not None:
+    learning = [tag for tag in asked.langs if asked.learns(tag)]
+    flat = curve is not None and curve.usual < FLAT
+    if flat:
+        learning = [tag for tag in learning if tag in sources]
+    if curve is not None and learning and not flat:
         train = {tag: have[tag]["train"] for tag in asked.langs}
-        dealt = curves.share_out(curve, [starts[tag] for tag in asked.langs], train, left)
+        dealt = curves.share_out(curve, [starts[tag] for tag in learning], train, left)
     else:
-        dealt = {tag: left // n + (i < left % n) for i, tag in enumerate(asked.langs)}
-    for tag in asked.langs:
+        k = len(learning)
+        dealt = {tag: left // k + (i < left % k) for i, tag in enumerate(learning)}
+    for tag in learning:
         found[tag]["train"] = dealt[tag]
     return found
 
@@ -225,17 +235,19 @@ def _advice(
         if asked.prices.label is not None:
             choice += f"; {total * asked.prices.label:,.0f} {asked.prices.currency} at your price"
     evidence = []
+    if any(not each.total("train") for each in made) and asked.train_langs:
+        evidence.append("nothing to learn from outside of train.langs: the others are zero-shot, your recipe says so")
     if curve is not None:
         evidence.append(
             f"the error left after n labels is (1 + n / {curve.half:.0f}) ** -a, with a = {curve.usual:.2f} ({curve.low:.2f} to "
             f"{curve.high:.2f} over languages): fitted on {curve.on}, {curve.n_langs} languages, up to {curve.most:,} labels"
         )
-        best = [each for each in order if each.first_hundred is not None][:3]
+        best = [each for each in order if each.first_hundred is not None and asked.learns(each.tag)][:3]
         if best:
             evidence.append("the next hundred help most in " + "; ".join(
                 f"{facts(each.tag).name}: {_gain(each.first_hundred)}" for each in best if each.first_hundred
             ))  # fmt: skip
-        if curve.usual < 0.01 and not own:
+        if curve.usual < FLAT and not own:
             evidence.append(
                 "for this task target labels brought next to nothing beyond those of the source in what was fitted; "
                 "labels are proposed for evaluation first"
@@ -245,9 +257,12 @@ def _advice(
             f"no curve was measured for {asked.task.name}: 100 to 500 {unit} a language is what practice starts with, and "
             f"{USUAL} is its middle"
         )
-    evidence.append(f"test rows are for a 95 % interval of ± {100 * asked.width:g} points in every language (--width)")
+    if asked.most_labels != 0:
+        evidence.append(
+            f"test rows are for a 95 % interval of ± {100 * asked.width:g} points in every language (--width)"
+        )
     widest = max(each.half_width for each in made)
-    if widest > asked.width * 1.02:
+    if widest > asked.width * 1.02 and asked.most_labels != 0:
         evidence.append(
             f"the limit of labels does not reach that: ± {100 * widest:.0f} points where there are fewest test rows"
         )
@@ -282,10 +297,16 @@ def _advice(
                 else f". {_begins(curve)}. Your own `isogloss few-shot` in runs/ replaces these curves."
             )
         )
-    more = [Other("half as many labels to learn from", _half(curve, made))]
+    more = [Other("half as many labels to learn from", _half(curve, made))] if buys["train"] else []
     if asked.most_labels is None and any(each.total("train") > FEWEST for each in made):
         more.append(Other(f"{FEWEST} labels of each language", _fewest(curve, made)))
-    more.append(Other("zero-shot", _zero(curve, made)))
+    if asked.most_labels == 0:
+        n = sum(max(0, FEWEST - each.have["train"]) for each in made)
+        more.append(
+            Other(f"{FEWEST} labels of each language", f"{n:,} to learn from in all, beside the rows to test on")
+        )
+    else:
+        more.append(Other("zero-shot", _zero(curve, made)))
     return Advice("How many labels, and where", choice, tuple(evidence), unsure, tuple(more))
 
 
@@ -296,7 +317,7 @@ def _gain(gain: Gain) -> str:
 def _half(curve: Curve | None, made: Sequence[LangLabels]) -> str:
     if curve is None:
         return "costs half, and nobody can say what it loses"
-    lost = [100 * (1 - each.score) * (curve.left(each.total("train") / 2) / curve.left(each.total("train")) - 1)
+    lost = [100 * (1 - each.score) * (curve.left(each.total("train") - each.buy["train"] / 2) / curve.left(each.total("train")) - 1)
             for each in made if each.score is not None]  # fmt: skip
     worst = max(lost, default=0.0)
     return f"loses about {sum(lost) / max(1, len(lost)):.1f} points on the mean of the languages, {worst:.1f} where it loses most"

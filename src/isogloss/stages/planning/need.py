@@ -124,6 +124,18 @@ class Need:
         return bought if self.budget.labels is None else min(bought, self.budget.labels)
 
     @property
+    def family(self) -> str | None:
+        """A family that fits itself (ngram, static), where the recipe names one for the task; it is not overruled."""
+        if self.model or self.recipe is None or "model" not in self.given or self.task.part != self.recipe.task.use:
+            return None
+        use = self.recipe.model.use
+        return None if use == "encoder" else use
+
+    def learns(self, tag: str) -> bool:
+        """Whether rows of a language may be learned from: the recipe may name those that are."""
+        return self.train_langs is None or tag in self.train_langs
+
+    @property
     def n_tokens(self) -> int:
         """Tokens of a row at the median, where no text says it."""
         return self.tokens or self.task.tokens
@@ -222,6 +234,8 @@ def tags(codes: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         seen = lang_table.resolve(code)
         if seen.note:
             notes.append(seen.note)
+        elif not seen.variety and not lang_table.plainly(code, seen.tag):
+            notes.append(f"'{code}' is read as {seen.tag} ({lang_table.facts(seen.tag).name})")
         if seen.variety:
             notes.append(f"'{code}' is planned for as {seen.tag}; a region is a slice of its rows, not a language")
         if seen.tag in found and found[seen.tag] != code:
@@ -404,6 +418,10 @@ def need(
             cost = Prices(spend.price_per_hour, cost.kwh, cost.label, cost.currency or spend.currency)
     if may.money is not None and cost.currency and may.currency != cost.currency:
         raise InputError(f"the budget is in {may.currency} and prices are in {cost.currency}; give both in one")
+    if may.money is not None and cost == Prices(currency=cost.currency):
+        notes.append(
+            f'{may.money:g} {may.currency} of the budget had no effect: no price was given, e.g. --price "1.2 EUR/h"'
+        )
     setup = machines.parse(machine) if machine else forecast.here(made.train.precision if made else "auto")
     return Need(
         name=name or (made.name if made else _name(kind, asked)), task=kind, langs=tuple(asked), asked=asked,

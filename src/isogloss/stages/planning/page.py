@@ -10,7 +10,8 @@ from isogloss.core import estimate
 from isogloss.core.lang import facts
 from isogloss.core.sources import ENGLISH, Candidate
 from isogloss.stages.planning.advice import Advice
-from isogloss.stages.planning.fit import hours, priced
+from isogloss.stages.planning.draft import launch
+from isogloss.stages.planning.fit import hours, priced, step
 from isogloss.stages.words import toml
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _method(made: Plan) -> Iterator[str]:
             rows.append([
                 name, f"{cost.share:.2%}", f"{m.total / 1e9:.1f} ({parts})", "yes" + (f", in {way.parts} parts" if way.parts > 1 else "") +
                 (", blocks computed again" if way.method.checkpointing else ""),
-                f"{cost.step_seconds:.2g} s", f"{hours(cost.seconds)} ({hours(cost.low)} to {hours(cost.high)})", f"{cost.kwh:.2g}", money, runs,
+                f"{step(cost.step_seconds)}", f"{hours(cost.seconds)} ({hours(cost.low)} to {hours(cost.high)})", f"{cost.kwh:.2g}", money, runs,
             ])  # fmt: skip
         mark = "" if made.calibrated else ", *uncalibrated*"
         yield from table(
@@ -245,7 +246,7 @@ def _today(made: Plan) -> Iterator[str]:
     yield ""
     where = f"{made.asked.name}.toml"
     if made.asked.task.part is not None:
-        yield f"`isogloss run {where}` prepares, audits, trains, evaluates and judges; `{_few_shot(made)}` measures the curves that were assumed here."
+        yield f"`{launch(made.asked, made.today, where)}` prepares, audits, trains, evaluates and judges; `{_few_shot(made)}` measures the curves that were assumed here."
     else:
         instead = made.asked.task.instead
         yield f"isogloss does not train {made.asked.task.name} today. What runs is `{where}`: {instead[1] if instead else ''}."

@@ -184,7 +184,13 @@ def _advice(
     more += _outside(asked, gains)
     choice = ", ".join(_named(tag) for tag in taken)
     if others:
-        choice += "; the others are zero-shot" if asked.most_labels == 0 else "; the others get rows of their own, too"
+        choice += (
+            "; the others are zero-shot: your recipe says so"
+            if asked.train_langs
+            else ("; the others are zero-shot")
+            if asked.most_labels == 0
+            else "; the others get rows of their own, too"
+        )
     return Advice("Which languages to train from", choice, tuple(evidence), unsure, tuple(more))
 
 

@@ -100,6 +100,12 @@ def serving(tag: str, kinds: Sequence[str] = ("encoder",), most: int = 3) -> lis
 def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: str, kind: str = "") -> Tokens:
     """What is to be done about the tokenizer of the model that was chosen; `kind` of it where its file tells."""
     question = "Can the tokenizer carry the languages"
+    if model is None and asked.family is not None:
+        return Tokens({}, "", {}, Advice(
+            question, f"not asked: '{asked.family}' is the recipe's, and no model of the catalogue",
+            ("n-grams read characters, and lose no script" if asked.family == "ngram" else "its words are counted when it is fitted",),
+            "Nothing was measured.", (Other("name a model", "--model NAME or a folder with a config.json"),),
+        ))  # fmt: skip
     if model is None:
         return Tokens({}, "", {}, Advice(
             question, "not asked: there is no model", ("no model of the catalogue can do it here",),
@@ -107,7 +113,7 @@ def tokens(asked: Need, model: Model | None, judged: Mapping[str, Judged], on: s
         ))  # fmt: skip
     needy = {tag: each for tag, each in judged.items() if each.needs}
     unseen = [tag for tag in asked.langs if tag not in judged]
-    off_list = [tag for tag in asked.langs if model.covers(tag) in ("no", "other script")]
+    off_list = [tag for tag in asked.langs if model.reads(tag) is False]
     better = {
         tag: [name for name in serving(tag, asked.task.models) if name != model.name] for tag in (*needy, *off_list)
     }
