@@ -71,6 +71,30 @@ def test_a_language_that_has_left_and_falls_comes_again() -> None:
     assert not judged.fallen and judged.back is None  # nothing is kept, so nothing is gone back to
 
 
+@pytest.mark.parametrize("keep", [None, Keep(drop_at_most=0.02, langs=["swh_Latn"]), Keep(drop_at_most=0.3)])
+def test_a_language_that_left_comes_again_whatever_must_be_kept_and_has_time_to_learn(keep: Keep | None) -> None:
+    course = Course(LANGS, Stop(on="lang", patience=3), keep)
+    came, left, score = None, {}, 0.9
+    for i in range(24):
+        others = min(0.95, 0.2 + 0.03 * i)
+        score = 0.65 if i == 12 else min(0.9, score + 0.04) if came is not None else score
+        judged = course.see({"eng_Latn": score, "swh_Latn": others, "tha_Thai": others, "yor_Latn": 0.8})
+        came = i if "eng_Latn" in judged.returned else came
+        left |= dict.fromkeys(judged.left, i)
+        if i < 12:
+            assert came is None and ("eng_Latn" in left or i < 8)
+    assert came == 12
+    assert left["eng_Latn"] > 18  # it rises until then
+
+
+def test_a_language_that_loses_has_not_converged() -> None:
+    course = Course(LANGS, Stop(on="lang", patience=2))
+    for i in range(12):
+        judged = course.see({"eng_Latn": 0.9 - 0.04 * i, "swh_Latn": 0.8, "tha_Thai": 0.3 + 0.04 * i, "yor_Latn": 0.8})
+        assert "eng_Latn" not in judged.left
+    assert "swh_Latn" in course.watch.out
+
+
 def test_keep_goes_back_to_where_the_language_held_and_on_more_slowly() -> None:
     course = Course(LANGS, None, Keep(drop_at_most=0.02))
     good = dict.fromkeys(LANGS, 0.8)

@@ -23,8 +23,8 @@ from isogloss.core.recipe import Keep, Stop
 SLOWER, AFTER_FALL = 0.25, 0.5
 # With keep.then = "mix" a language that fell comes this much more often, up to so much.
 LEAN, MOST = 2.0, 4.0
-# A language has converged when its score rises by no more than this share of the metric's range (0 where it has none), at so
-# many evaluations in a row.
+# A language has converged when its score neither rises nor falls by more than this share of the metric's range, at so many
+# evaluations in a row; where the metric has no range, when it does not rise.
 FLAT, IN_A_ROW = 0.01, 2
 # After a step of languages: an earlier one is retained when it is shown to have lost less than this.
 RETAINED = 0.02
@@ -85,6 +85,8 @@ class Supervisor:
     # languages that have converged, and the step at which; how often in a row a language did not rise
     out: dict[str, int] = field(default_factory=dict)
     flat: dict[str, int] = field(default_factory=dict)
+    # the step from which on a language may converge, where that is not the first: it came again then
+    begun: dict[str, int] = field(default_factory=dict)
     # languages that fell, and how much more often they come since
     lean: dict[str, float] = field(default_factory=dict)
     # what a language scored at the end of the step that added it
@@ -131,7 +133,7 @@ class Supervisor:
         sums = report.aggregate(np.array(list(by_lang.values())), self.metric.BETTER) if by_lang else {}
         mean, worst = (float(sums[k]) if sums else None for k in ("mean", "worst"))
         value = worst if self.stop is not None and self.stop.on == "worst" else mean
-        fallen, returned = self._falls(counts, by_lang)
+        fallen, returned = self._falls(step, counts, by_lang)
         retained = self._retained(step, by_lang)
         if fallen:
             return self._fell(step, fallen, by_lang, mean, worst, returned, retained, on_disk)
@@ -172,7 +174,9 @@ class Supervisor:
 
     # -- what must be kept --------------------------------------------------------------------------------------
 
-    def _falls(self, counts: np.ndarray, by_lang: Mapping[str, float]) -> tuple[tuple[Fall, ...], tuple[str, ...]]:
+    def _falls(
+        self, step: int, counts: np.ndarray, by_lang: Mapping[str, float]
+    ) -> tuple[tuple[Fall, ...], tuple[str, ...]]:
         """Take the evaluation in: protected languages that have fallen, and languages that had left and come again."""
         if self.keep is None and not (self.stop is not None and self.stop.on == "lang") and not self.steps:
             return (), ()
@@ -182,13 +186,17 @@ class Supervisor:
         for i in range(len(self.levels.langs)):
             own = self._code == i
             pseudo[own] = pseudo_values(by_unit[own], self.metric.value)
-        allowed = self.keep.drop_at_most if self.keep is not None else 0.0 if self.out else None
-        falls = self.levels.take(np.nan_to_num(pseudo), self._values(by_lang), allowed)
-        returned = tuple(fall.lang for fall in falls if fall.lang in self.out)
+        values = self._values(by_lang)
+        # whoever left comes again after any fall that is shown, whatever must be kept of it
+        returned = tuple(fall.lang for fall in self.levels.fallen(np.nan_to_num(pseudo), values, tuple(self.out)))
+        falls = self.levels.take(
+            np.nan_to_num(pseudo), values, self.keep.drop_at_most if self.keep is not None else None
+        )
         for lang in returned:
             del self.out[lang]
             self.flat.pop(lang, None)
-        return tuple(falls) if self.keep is not None else (), returned
+            self.begun[lang] = step
+        return tuple(falls), returned
 
     def _values(self, by_lang: Mapping[str, float]) -> np.ndarray:
         return np.array([by_lang.get(lang, np.nan) for lang in self.levels.langs])
@@ -261,7 +269,8 @@ class Supervisor:
 
     def _leaving(self, step: int) -> tuple[str, ...]:
         """Languages that have converged: their rise over the last `patience` evaluations, shrunk over the languages that
-        still come, is not above `FLAT` at `IN_A_ROW` evaluations in a row. Those with fewer than `FEW_UNITS` units can say
+        still come, is within `FLAT` at `IN_A_ROW` evaluations in a row; only evaluations count since which a language
+        comes. Those with fewer than `FEW_UNITS` units can say
         nothing of themselves: they leave with the last of the others, and where there is none, when the mean has not risen
         over `patience` evaluations."""
         if self.stop is None or self.stop.on != "lang" or len(self.past) <= self.stop.patience:
@@ -269,13 +278,15 @@ class Supervisor:
         before, now = (self._values(self.past[at]["by_lang"]) for at in (-1 - self.stop.patience, -1))
         here = np.array([lang not in self.out for lang in self.levels.langs], bool)
         rises = self.levels.rises(before, now, here)
-        flat = FLAT * self.levels.width if np.isfinite(self.levels.width) else 0.0
+        most = FLAT * self.levels.width if np.isfinite(self.levels.width) else 0.0
+        least = -most if most else -np.inf
+        began = self.past[-1 - self.stop.patience]["step"]
         left = []
         told = self.levels.n_units >= FEW_UNITS
         for lang, rise, comes in zip(self.levels.langs, rises.tolist(), (here & told).tolist(), strict=True):
-            if not comes or np.isnan(rise):
+            if not comes or np.isnan(rise) or began < self.begun.get(lang, 0):
                 continue
-            self.flat[lang] = self.flat.get(lang, 0) + 1 if rise <= flat else 0
+            self.flat[lang] = self.flat.get(lang, 0) + 1 if least <= rise <= most else 0
             if self.flat[lang] >= IN_A_ROW:
                 left.append(lang)
         few = [
@@ -331,7 +342,8 @@ class Supervisor:
 
 
 _STATE = (
-    "best_step", "best_value", "since", "n_slowed", "n_collapsed", "course", "past", "out", "flat", "lean", "marks"
+    "best_step", "best_value", "since", "n_slowed", "n_collapsed", "course", "past", "out", "flat", "begun",
+    "lean", "marks",
 )  # fmt: skip
 
 
