@@ -36,9 +36,9 @@ class Course:
         flips = self.rng.random(len(right)) < 0.02
         return np.eye(2)[(np.array(right) ^ flips).astype(int)]
 
-    def see(self, shares: dict[str, float]) -> Judged:
+    def see(self, shares: dict[str, float], met: dict[str, float] | None = None) -> Judged:
         self.step += 10
-        return self.watch.judge(self.step, self.probs(shares), None, range(0, self.step, 10))
+        return self.watch.judge(self.step, self.probs(shares), None, range(0, self.step, 10), met)
 
 
 LANGS = {"eng_Latn": 1000, "swh_Latn": 1000, "tha_Thai": 1000, "yor_Latn": 5}
@@ -85,6 +85,20 @@ def test_a_language_that_left_comes_again_whatever_must_be_kept_and_has_time_to_
             assert came is None and ("eng_Latn" in left or i < 8)
     assert came == 12
     assert left["eng_Latn"] > 18  # it rises until then
+
+
+def test_a_language_that_the_mix_has_not_added_yet_does_not_leave() -> None:
+    course = Course(LANGS, Stop(on="lang", patience=2))
+    met, left = {"eng_Latn": 1.0}, {}
+    for i in range(24):
+        met |= {"swh_Latn": 1.0} if i >= 8 else {}
+        met |= {"tha_Thai": 1.0, "yor_Latn": 1.0} if i >= 16 else {}
+        judged = course.see({"eng_Latn": 0.9, "swh_Latn": 0.2, "tha_Thai": 0.2, "yor_Latn": 0.2}, dict(met))
+        left |= dict.fromkeys(judged.left, i)
+        if judged.stop:
+            break
+    assert left["eng_Latn"] < 8 <= 8 + 2 <= left["swh_Latn"] < 16 < 16 + 2 <= min(left["tha_Thai"], left["yor_Latn"])
+    assert judged.stop
 
 
 def test_a_language_that_loses_has_not_converged() -> None:

@@ -172,7 +172,7 @@ def _steps(
         with ledger.during("evaluating"):
             spent = world.same(ledger.spent(spec.stop.per)) if spec.stop and spec.stop.gain else None
             on_disk = world.same(store.steps()) if spec.keep else ()
-            judged = watch.judge(step, trainee.answer(job.dev_encoded), spent, on_disk)
+            judged = watch.judge(step, trainee.answer(job.dev_encoded), spent, on_disk, seen.value["rows"])
         if judged.back is not None:
             _back(job, store, judged.back)
         feed.change(watch.out, watch.lean)

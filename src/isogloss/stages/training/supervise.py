@@ -85,7 +85,7 @@ class Supervisor:
     # languages that have converged, and the step at which; how often in a row a language did not rise
     out: dict[str, int] = field(default_factory=dict)
     flat: dict[str, int] = field(default_factory=dict)
-    # the step from which on a language may converge, where that is not the first: it came again then
+    # the step since which a language comes, where that is not the first: the mix added it then, or it came again
     begun: dict[str, int] = field(default_factory=dict)
     # languages that fell, and how much more often they come since
     lean: dict[str, float] = field(default_factory=dict)
@@ -119,12 +119,18 @@ class Supervisor:
         """The factor on the learning rate: halved after a rollback, a quarter after a collapse."""
         return AFTER_FALL**self.n_slowed * SLOWER**self.n_collapsed
 
-    def judge(self, step: int, probs: np.ndarray, spent: float | None = None, on_disk: Sequence[int] = ()) -> Judged:
+    def judge(
+        self, step: int, probs: np.ndarray, spent: float | None = None, on_disk: Sequence[int] = (),
+        met: Mapping[str, float] | None = None,
+    ) -> Judged:  # fmt: skip
         """Judge what the model gives for the dev rows, `(N, C)`, at a step, and move on. Without dev rows the newest step
         is the best.
 
-        `spent`: so far, in the unit of `stop.per`; `on_disk`: the steps of which there are checkpoints.
+        `spent`: so far, in the unit of `stop.per`; `on_disk`: the steps of which there are checkpoints; `met`: how many rows
+        of each language were learned from so far (None: of all of them some).
         """
+        if met is not None:
+            self.begun |= {lang: step for lang in self.langs if not met.get(lang)}
         if self.dev.is_empty():
             self.best_step = step
             return Judged({}, None, None, True)
@@ -292,7 +298,7 @@ class Supervisor:
         few = [
             lang
             for lang, tells in zip(self.levels.langs, told.tolist(), strict=True)
-            if not tells and lang not in self.out
+            if not tells and lang not in self.out and began >= self.begun.get(lang, 0)
         ]
         others = [lang for lang, tells in zip(self.levels.langs, told.tolist(), strict=True) if tells]
         if all(lang in self.out or lang in left for lang in others) and (others or self.since >= self.stop.patience):
