@@ -110,3 +110,10 @@ def test_without_dev_rows_it_says_so_and_goes_on(tmp_path: Path) -> None:
     run, heard = tiny.train(tiny.recipe(tmp_path, rows=rows, train={"steps": 4, "calibrate": "bias"}), tmp_path)
     assert any("not calibrated" in line for line in heard)
     assert "calibration" not in files.read_json(run.path("model", "isogloss.json"))
+
+
+def test_a_handful_of_dev_rows_is_said_to_be_too_few(tmp_path: Path) -> None:
+    every = tiny.sentences(8)
+    rows = [row for row in every if row["split"] != "dev"] + [row for row in every if row["split"] == "dev"][:4]
+    _, heard = tiny.train(tiny.recipe(tmp_path, rows=rows, train={"steps": 4, "calibrate": "temperature"}), tmp_path)
+    assert any("4 dev rows are too few" in line for line in heard)
