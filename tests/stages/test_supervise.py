@@ -134,14 +134,17 @@ def test_only_protected_languages_are_kept() -> None:
 
 def test_a_changed_mix_leans_on_what_fell_and_then_the_rate_falls() -> None:
     course = Course(LANGS, None, Keep(drop_at_most=0.02, then="mix"))
-    good, leans = dict.fromkeys(LANGS, 0.8), []
+    good, leans, slower = dict.fromkeys(LANGS, 0.8), [], []
     for _ in range(3):
         for _ in range(3):
             course.see(good)
-        assert course.see({**good, "swh_Latn": 0.3}).fallen
+        judged = course.see({**good, "swh_Latn": 0.3})
+        assert judged.fallen
+        slower.append(judged.slower)
         leans.append((course.watch.lean["swh_Latn"], course.watch.rate))
         course.watch.levels.restore(*fresh(course))
     assert leans == [(2.0, 1.0), (4.0, 1.0), (4.0, 0.5)]
+    assert slower == [False, False, True]
 
 
 def fresh(course: Course) -> tuple[Any, Any]:
@@ -172,6 +175,28 @@ def test_after_a_step_of_languages_earlier_ones_are_compared_with_what_they_were
     assert found[30] == {}
     assert found[60] == {"eng_Latn": "retained", "yor_Latn": "cannot tell"}
     assert found[90] == {"eng_Latn": "retained", "swh_Latn": "lost", "yor_Latn": "cannot tell"}
+
+
+def test_going_back_keeps_what_languages_were_when_their_step_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    import torch
+
+    from isogloss.stages.training import loop
+
+    course = Course(LANGS, None, Keep(drop_at_most=0.02), steps={20: ("eng_Latn",)})
+    course.see(dict.fromkeys(LANGS, 0.8))
+    order = {name: torch.from_numpy(array.copy()) for name, array in course.watch.arrays().items()}
+    early = SimpleNamespace(state={"watch": course.watch.state()}, tensors={"order": order})
+    course.see(dict.fromkeys(LANGS, 0.8))
+    marked = course.watch.arrays()["marked"].copy()
+    assert np.isfinite(marked).any()
+    monkeypatch.setattr(loop, "_weights_of", lambda checkpoint: ())
+    job: Any = SimpleNamespace(trainee=SimpleNamespace(restore=lambda *a: None), watch=course.watch)
+    store: Any = SimpleNamespace(read=lambda step: early)
+    loop._back(job, store, 10)
+    np.testing.assert_array_equal(course.watch.arrays()["marked"], marked)
+    assert len(course.watch.levels.state()["_pairs"]) == 0  # the levels are those of the checkpoint
 
 
 @pytest.mark.parametrize("stop", [Stop(on="lang", patience=2), Stop(on="worst", patience=3), None])

@@ -39,7 +39,7 @@ class Judged:
 
     `fallen` are reasons to roll back, `back` the step to go back to (None: no checkpoint is better). `left` are languages
     that have converged and come no more, `returned` those that come again; `retained` has a line for each earlier
-    language where a step of languages ended.
+    language where a step of languages ended. `slower`: the rate was halved for what fell.
     """
 
     by_lang: dict[str, float]
@@ -51,6 +51,7 @@ class Judged:
     left: tuple[str, ...] = ()
     returned: tuple[str, ...] = ()
     retained: tuple[dict[str, Any], ...] = ()
+    slower: bool = False
     stop: bool = False
 
 
@@ -233,7 +234,9 @@ class Supervisor:
             value = worst if self.stop is not None and self.stop.on == "worst" else mean
             self.past.append({"step": step, "by_lang": by_lang, "value": value})
         ended = self.stop is not None and self.stop.on != "lang" and self.since >= self.stop.patience
-        return Judged(by_lang, mean, worst, False, fallen, back, returned=returned, retained=retained, stop=ended)
+        return Judged(
+            by_lang, mean, worst, False, fallen, back, returned=returned, retained=retained, slower=slower, stop=ended
+        )
 
     def _good(self, fallen: Sequence[Fall], on_disk: Sequence[int]) -> int | None:
         """The best of the checkpoints at which each fallen language was nearer to its level than to where it is now;
