@@ -1007,7 +1007,7 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
                     f"the family '{family.name}' fits itself, and has no use for options of the training loop",
                 )
         for key in ("focal", "smoothing"):
-            if recipe.the_task.knobs.get(key):
+            if recipe.task.model_dump().get(key):
                 yield ["task", key], f"the family '{family.name}' fits itself, and has a loss of its own; leave it out"
         if _shared(recipe):
             words = f"the task '{recipe.task.use}' shares a trunk among tasks, and the family '{family.name}' has none"
