@@ -155,3 +155,21 @@ def test_buckets_keep_the_mixture_of_every_window(name: str, size: dict[str, Any
         padded = sum(lengths[batch].max() * len(batch) for batch in taken)
         most = 1.2 if len(window) == frame.height else 1.6  # a short window has fewer rows of like length
         assert padded < most * lengths[window].sum() or name == "parallel"
+
+
+@pytest.mark.parametrize("of", ["rows", "tokens"])
+def test_unimax_ends_at_its_cap_and_a_last_window_does_not_fill_up_with_the_smallest(of: str) -> None:
+    size, cap, batch, steps = {"eng_Latn": 500, "swh_Latn": 50, "tha_Thai": 5}, 1.5, 8, 114
+    frame = rows(size)
+    langs = np.array(frame["lang"].to_list())
+    for seed in range(8):
+        feed = Feed(bound("unimax", epochs=cap, of=of), frame, seed, None, batch, None)
+        counts = dict.fromkeys(size, 0)
+        for step in range(steps):
+            met = {lang: float(n) for lang, n in counts.items()}
+            seen = {"sizes": size, "planned": steps * batch, "batch": batch, "rows": met, "progress": step / steps}
+            for lang in langs[feed.take({**EMPTY, **seen})].tolist():
+                counts[lang] += 1
+        # 912 rows are asked for and 832 allowed; the rest is in proportion to size, and shares of a window are whole rows
+        assert counts["tha_Thai"] <= cap * 5 + 3, counts
+        assert counts["swh_Latn"] <= cap * 50 + 20, counts

@@ -92,8 +92,28 @@ def test_a_family_that_fits_itself_and_a_language_of_five_dev_rows(tmp_path: Pat
     assert block["strength"] is None or block["by_lang"]["tha_Thai"]["n"] == 5
 
 
+def test_dev_rows_of_a_language_that_nothing_is_trained_on_take_no_part(tmp_path: Path) -> None:
+    from isogloss.core import recipe
+
+    rows = [row for row in tiny.sentences(40) if row["lang"] != "tha_Thai" or row["split"] != "train"]
+    value = tiny.recipe(tmp_path, rows=rows).model_dump(mode="json", exclude_unset=True)
+    value |= {"model": {"use": "ngram", "scope": "pooled"}, "train": {"calibrate": "temperature"}}
+    run, _ = tiny.train(recipe.build(value, folder=tmp_path), tmp_path)
+    block = files.read_json(run.path("model", "isogloss.json"))["calibration"]["blocks"][0]
+    known = [row for row in rows if row["split"] == "dev" and row["lang"] != "tha_Thai"]
+    assert block["pooled"]["n"] == len(known)
+    assert "tha_Thai" not in block["by_lang"]
+
+
 def test_without_dev_rows_it_says_so_and_goes_on(tmp_path: Path) -> None:
     rows = [row for row in tiny.sentences(8) if row["split"] != "dev"]
     run, heard = tiny.train(tiny.recipe(tmp_path, rows=rows, train={"steps": 4, "calibrate": "bias"}), tmp_path)
     assert any("not calibrated" in line for line in heard)
     assert "calibration" not in files.read_json(run.path("model", "isogloss.json"))
+
+
+def test_a_handful_of_dev_rows_is_said_to_be_too_few(tmp_path: Path) -> None:
+    every = tiny.sentences(8)
+    rows = [row for row in every if row["split"] != "dev"] + [row for row in every if row["split"] == "dev"][:4]
+    _, heard = tiny.train(tiny.recipe(tmp_path, rows=rows, train={"steps": 4, "calibrate": "temperature"}), tmp_path)
+    assert any("4 dev rows are too few" in line for line in heard)

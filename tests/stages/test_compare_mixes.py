@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -45,7 +46,7 @@ def test_seeds_and_scope_are_checked(place: Place, cli: Callable[..., Said]) -> 
     done = cli("compare-mixes", "recipe.toml", "--mixes", "natural,unimax", "--seeds", "0")
     assert done.code == 2 and "--seeds takes" in done.err
     own = cli("compare-mixes", "recipe.toml", "--mixes", "natural,unimax", "--set", "model.scope=lang")
-    assert own.code == 2 and "no mix changes anything" in own.err
+    assert own.code == 2 and "no mix moves rows" in own.err
 
 
 def test_every_mix_meets_the_same_rows_and_finished_runs_are_kept(place: Place, cli: Callable[..., Said]) -> None:
@@ -89,6 +90,18 @@ def test_a_mix_of_the_loop_has_equal_steps_and_other_seeds(tmp_path: Path) -> No
     with pytest.raises(RecipeError, match="worst_first"):
         stage.compare_mixes({**made.model_dump(mode="json"), "model": {"use": "ngram", "scope": "pooled"}, "train": {}},
                             "natural,worst_first", runs=tmp_path / "runs")  # fmt: skip
+
+
+def test_what_makes_steps_unequal_is_said(tmp_path: Path) -> None:
+    from isogloss.core import recipe
+
+    def said(train: dict[str, Any]) -> list[str]:
+        value = tiny.recipe(tmp_path).model_dump(mode="json", exclude_unset=True)
+        return list(stage._unequal(recipe.build({**value, "train": train}, folder=tmp_path)))
+
+    assert said({"steps": 6}) == said({"epochs": 2}) == said({"steps": 6, "batch_tokens": 400}) == []
+    assert "train.batch_tokens" in said({"epochs": 2, "batch_tokens": 400})[0]
+    assert "train.stop" in said({"steps": 6, "stop": {"on": "mean"}})[0]
 
 
 def answers(rng: np.random.Generator, shares: dict[str, float], n: int) -> pl.DataFrame:

@@ -181,6 +181,21 @@ def test_mixes_that_need_the_loop_are_refused_with_the_recipe(tmp_path: Path) ->
 TONE = {"good": "fine sweet bright", "bad": "sour dark broken"}
 
 
+def test_a_loss_of_the_loop_is_refused_for_a_family_that_fits_itself(tmp_path: Path) -> None:
+    value = tiny.recipe(tmp_path).model_dump(mode="json", exclude_unset=True)
+    for key in ("focal", "smoothing"):
+        asked = {**value, "model": {"use": "ngram"}, "train": {}, "task": {"use": "classify", key: 0.5}}
+        with pytest.raises(RecipeError, match="fits itself"):
+            recipe.build(asked, folder=tmp_path)
+
+
+def test_a_run_of_fewer_steps_than_stages_marks_every_language(tmp_path: Path) -> None:
+    made = tiny.recipe(tmp_path, train={"steps": 2, "mix": {"use": "sequential", "steps": 3}})
+    run, heard = tiny.train(made, tmp_path)
+    said = " ".join(line for line in heard if "the step with" in line)
+    assert all(lang in said for lang in run.require("train")["facts"]["trained_on"])
+
+
 def two_tasks(n: int = 12) -> list[dict[str, str]]:
     """The topics of the tiny corpus, and in two of its languages also a tone, told by words of its own."""
     rng = np.random.default_rng(0)

@@ -36,9 +36,9 @@ class Course:
         flips = self.rng.random(len(right)) < 0.02
         return np.eye(2)[(np.array(right) ^ flips).astype(int)]
 
-    def see(self, shares: dict[str, float]) -> Judged:
+    def see(self, shares: dict[str, float], met: dict[str, float] | None = None) -> Judged:
         self.step += 10
-        return self.watch.judge(self.step, self.probs(shares), None, range(0, self.step, 10))
+        return self.watch.judge(self.step, self.probs(shares), None, range(0, self.step, 10), met)
 
 
 LANGS = {"eng_Latn": 1000, "swh_Latn": 1000, "tha_Thai": 1000, "yor_Latn": 5}
@@ -71,6 +71,44 @@ def test_a_language_that_has_left_and_falls_comes_again() -> None:
     assert not judged.fallen and judged.back is None  # nothing is kept, so nothing is gone back to
 
 
+@pytest.mark.parametrize("keep", [None, Keep(drop_at_most=0.02, langs=["swh_Latn"]), Keep(drop_at_most=0.3)])
+def test_a_language_that_left_comes_again_whatever_must_be_kept_and_has_time_to_learn(keep: Keep | None) -> None:
+    course = Course(LANGS, Stop(on="lang", patience=3), keep)
+    came, left, score = None, {}, 0.9
+    for i in range(24):
+        others = min(0.95, 0.2 + 0.03 * i)
+        score = 0.65 if i == 12 else min(0.9, score + 0.04) if came is not None else score
+        judged = course.see({"eng_Latn": score, "swh_Latn": others, "tha_Thai": others, "yor_Latn": 0.8})
+        came = i if "eng_Latn" in judged.returned else came
+        left |= dict.fromkeys(judged.left, i)
+        if i < 12:
+            assert came is None and ("eng_Latn" in left or i < 8)
+    assert came == 12
+    assert left["eng_Latn"] > 18  # it rises until then
+
+
+def test_a_language_that_the_mix_has_not_added_yet_does_not_leave() -> None:
+    course = Course(LANGS, Stop(on="lang", patience=2))
+    met, left = {"eng_Latn": 1.0}, {}
+    for i in range(24):
+        met |= {"swh_Latn": 1.0} if i >= 8 else {}
+        met |= {"tha_Thai": 1.0, "yor_Latn": 1.0} if i >= 16 else {}
+        judged = course.see({"eng_Latn": 0.9, "swh_Latn": 0.2, "tha_Thai": 0.2, "yor_Latn": 0.2}, dict(met))
+        left |= dict.fromkeys(judged.left, i)
+        if judged.stop:
+            break
+    assert left["eng_Latn"] < 8 <= 8 + 2 <= left["swh_Latn"] < 16 < 16 + 2 <= min(left["tha_Thai"], left["yor_Latn"])
+    assert judged.stop
+
+
+def test_a_language_that_loses_has_not_converged() -> None:
+    course = Course(LANGS, Stop(on="lang", patience=2))
+    for i in range(12):
+        judged = course.see({"eng_Latn": 0.9 - 0.04 * i, "swh_Latn": 0.8, "tha_Thai": 0.3 + 0.04 * i, "yor_Latn": 0.8})
+        assert "eng_Latn" not in judged.left
+    assert "swh_Latn" in course.watch.out
+
+
 def test_keep_goes_back_to_where_the_language_held_and_on_more_slowly() -> None:
     course = Course(LANGS, None, Keep(drop_at_most=0.02))
     good = dict.fromkeys(LANGS, 0.8)
@@ -96,14 +134,17 @@ def test_only_protected_languages_are_kept() -> None:
 
 def test_a_changed_mix_leans_on_what_fell_and_then_the_rate_falls() -> None:
     course = Course(LANGS, None, Keep(drop_at_most=0.02, then="mix"))
-    good, leans = dict.fromkeys(LANGS, 0.8), []
+    good, leans, slower = dict.fromkeys(LANGS, 0.8), [], []
     for _ in range(3):
         for _ in range(3):
             course.see(good)
-        assert course.see({**good, "swh_Latn": 0.3}).fallen
+        judged = course.see({**good, "swh_Latn": 0.3})
+        assert judged.fallen
+        slower.append(judged.slower)
         leans.append((course.watch.lean["swh_Latn"], course.watch.rate))
         course.watch.levels.restore(*fresh(course))
     assert leans == [(2.0, 1.0), (4.0, 1.0), (4.0, 0.5)]
+    assert slower == [False, False, True]
 
 
 def fresh(course: Course) -> tuple[Any, Any]:
@@ -134,6 +175,28 @@ def test_after_a_step_of_languages_earlier_ones_are_compared_with_what_they_were
     assert found[30] == {}
     assert found[60] == {"eng_Latn": "retained", "yor_Latn": "cannot tell"}
     assert found[90] == {"eng_Latn": "retained", "swh_Latn": "lost", "yor_Latn": "cannot tell"}
+
+
+def test_going_back_keeps_what_languages_were_when_their_step_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    import torch
+
+    from isogloss.stages.training import loop
+
+    course = Course(LANGS, None, Keep(drop_at_most=0.02), steps={20: ("eng_Latn",)})
+    course.see(dict.fromkeys(LANGS, 0.8))
+    order = {name: torch.from_numpy(array.copy()) for name, array in course.watch.arrays().items()}
+    early = SimpleNamespace(state={"watch": course.watch.state()}, tensors={"order": order})
+    course.see(dict.fromkeys(LANGS, 0.8))
+    marked = course.watch.arrays()["marked"].copy()
+    assert np.isfinite(marked).any()
+    monkeypatch.setattr(loop, "_weights_of", lambda checkpoint: ())
+    job: Any = SimpleNamespace(trainee=SimpleNamespace(restore=lambda *a: None), watch=course.watch)
+    store: Any = SimpleNamespace(read=lambda step: early)
+    loop._back(job, store, 10)
+    np.testing.assert_array_equal(course.watch.arrays()["marked"], marked)
+    assert len(course.watch.levels.state()["_pairs"]) == 0  # the levels are those of the checkpoint
 
 
 @pytest.mark.parametrize("stop", [Stop(on="lang", patience=2), Stop(on="worst", patience=3), None])

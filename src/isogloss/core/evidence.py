@@ -185,18 +185,29 @@ class Levels:
     def take(self, pseudo: Floats, values: Floats, allowed: float | None) -> list[Fall]:
         """Take in an evaluation: pseudo-values `(U,)` and values `(L,)` (NaN: undefined); returns who has fallen by more
         than `allowed`, the most first; nobody where it is None."""
-        fallen: dict[int, Fall] = {}
         if not self._recent:
             self._begin(pseudo, values)
             return []
         own = self._own(self._recent[-1] - pseudo)
         self._now, self._df = self._noise(own)
-        if allowed is not None:
-            for n in range(1, min(WINDOW, len(self._refs)) + 1):
-                for i, fall in self._fallen(n, pseudo, values, allowed):
-                    if i not in fallen or fall.low > fallen[i].low:
-                        fallen[i] = fall
+        fallen = [] if allowed is None else self._test(pseudo, values, allowed, self._watched)
         self._move(pseudo, values, own)
+        return fallen
+
+    def fallen(self, pseudo: Floats, values: Floats, among: Sequence[str]) -> list[Fall]:
+        """Who of these languages, watched or not, has fallen at all in an evaluation that is not taken in yet."""
+        if not self._recent or not among:
+            return []
+        self._now, self._df = self._noise(self._own(self._recent[-1] - pseudo))
+        return self._test(pseudo, values, 0.0, np.array([lang in among for lang in self.langs], bool))
+
+    def _test(self, pseudo: Floats, values: Floats, allowed: float, among: NDArray[np.bool_]) -> list[Fall]:
+        """Those `among (L,)` them that have fallen over one, two or `WINDOW` evaluations, the most first."""
+        fallen: dict[int, Fall] = {}
+        for n in range(1, min(WINDOW, len(self._refs)) + 1):
+            for i, fall in self._fallen(n, pseudo, values, allowed, among):
+                if i not in fallen or fall.low > fallen[i].low:
+                    fallen[i] = fall
         return sorted(fallen.values(), key=lambda fall: (-fall.drop, fall.lang))
 
     def _begin(self, pseudo: Floats, values: Floats) -> None:
@@ -255,12 +266,14 @@ class Levels:
             ratio = np.full_like(ratio, float(np.median(ratio[told])))
         return np.maximum(ratio, 1.0)
 
-    def _fallen(self, n: int, pseudo: Floats, values: Floats, allowed: float) -> list[tuple[int, Fall]]:
+    def _fallen(
+        self, n: int, pseudo: Floats, values: Floats, allowed: float, among: NDArray[np.bool_]
+    ) -> list[tuple[int, Fall]]:
         level, count = self._levels[-n], np.minimum(self._counts[-n], LONGEST)
         now = np.mean([values, *self._values[len(self._values) - (n - 1) :]], axis=0) if n > 1 else values
         drop = self.sign * (level - now)
         error = self.error(n, count) * np.sqrt(self._drift(n, count, pseudo))
-        told = self._watched & (self.n_units >= FEW_UNITS)
+        told = among & (self.n_units >= FEW_UNITS)
         known = told & np.isfinite(drop)
         langs = max(1, int(told.sum()))
         by_langs, by_run = ALPHA / langs, ALPHA / (langs * self.n_evaluations * WINDOW)

@@ -1006,6 +1006,9 @@ def _loop_problems(recipe: Recipe) -> Iterator[tuple[list[str | int], str]]:
                     ["train", key],
                     f"the family '{family.name}' fits itself, and has no use for options of the training loop",
                 )
+        for key in ("focal", "smoothing"):
+            if recipe.task.model_dump().get(key):
+                yield ["task", key], f"the family '{family.name}' fits itself, and has a loss of its own; leave it out"
         if _shared(recipe):
             words = f"the task '{recipe.task.use}' shares a trunk among tasks, and the family '{family.name}' has none"
             yield ["model"], f"{words}; train a family that the loop trains, or one run for each task"

@@ -1,7 +1,8 @@
 """Several tasks in one corpus: every row names its task, and its label begins with it, `topic/sports`.
 
 One head answers over the labels of all tasks; a row may only have those of its own, so that this equals a head for each
-task on one trunk. `NAME@TASK` is the metric NAME on the rows of one task: scores by language and task, never pooled.
+task on one trunk. `NAME@TASK` is the metric NAME on the rows of one task, so that reports have scores by language and task;
+what chooses among checkpoints while training is one score of a language, over the rows of all its tasks.
 """
 
 from __future__ import annotations

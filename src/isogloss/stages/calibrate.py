@@ -12,6 +12,7 @@ import numpy as np
 
 from isogloss.core import calibration
 from isogloss.core.calibration import Block, Calibration
+from isogloss.core.evidence import FEW_UNITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Say
@@ -69,6 +70,9 @@ def told(found: Calibration) -> list[str]:
     """A sentence for each block."""
     out = []
     for block in found.blocks:
+        if block.strength is None and block.pooled.n < FEW_UNITS:
+            out.append(f"not calibrated: {block.pooled.n:,} dev rows are too few to tell, fewer than {FEW_UNITS}")
+            continue
         if block.strength is None:
             out.append(
                 f"not calibrated: on {block.pooled.n:,} held-out dev rows nothing was better than the model itself"

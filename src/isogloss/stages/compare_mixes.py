@@ -1,7 +1,7 @@
 """compare-mixes: one recipe with several mixes, each trained with several seeds → what each does to every language.
 
 A run has its own folder, NAME-mix-MIX-seed-K. Seeds are of training alone (`train.seed`): split, drawn rows and test rows are
-the same for all, and so is the number of steps, unless the recipe's length is seconds. The data is prepared once, in
+the same for all, and so is the number of steps, unless the recipe leaves it open (`_unequal`). The data is prepared once, in
 NAME-mixes, and linked into every run; what is finished is skipped when the command is repeated.
 
 Every mix is compared with the first one: by language, paired on test rows and seeds, corrected over all languages and mixes
@@ -110,8 +110,8 @@ def compare_mixes(
         raise RecipeError(f"compare-mixes is for tasks with labels, and '{made.task.use}' has none", key="task")
     if made.family.knobs.get("scope") == "lang":
         raise RecipeError(
-            "model: with scope = 'lang' every language has a model of its own, so that no mix changes anything; use "
-            "scope = 'pooled'",
+            "model: with scope = 'lang' every language has a model of its own, so that no mix moves rows from one to another; "
+            "use scope = 'pooled'",
             key="model.scope",
         )
     # seed by seed, so that whoever ends it early has whole comparisons
@@ -123,10 +123,8 @@ def compare_mixes(
         f"mixes     {len(todo)} runs: {', '.join(mix.words for mix in wanted)}, each with {many.counted(seeds, 'seed')}; "
         "Ctrl-C keeps what is finished"
     )
-    if made.budget.seconds is not None:
-        say.note(
-            "the recipe has a budget of seconds, so that steps differ from run to run; train.steps makes them equal"
-        )
+    for sentence in _unequal(made):
+        say.note(sentence)
     base = many.variant(made, f"{made.name}-mixes")
     _, home = many.advance(base, "prepare", runs, again, say, "compare-mixes")
     done: list[tuple[Mix, int, Recipe, Run]] = []
@@ -139,6 +137,16 @@ def compare_mixes(
         files.write_json(home.path("mixes.json"), document)
         files.write_text(home.path("mixes.md"), "\n".join(text(document)) + "\n")
     return {**document, "folder": str(home.folder)}
+
+
+def _unequal(made: Recipe) -> Iterator[str]:
+    """Why the runs may not have as many steps as each other."""
+    if made.budget.seconds is not None:
+        yield "the recipe has a budget of seconds, so that steps differ from run to run; train.steps makes them equal"
+    if made.loops and made.train.batch_tokens is not None and made.train.steps is None:
+        yield "with train.batch_tokens a mix changes how many rows a step has, and epochs that many steps; train.steps makes them equal"
+    if made.train.stop is not None:
+        yield "with train.stop a run ends, or a language leaves it, by its own dev scores, so that steps differ"
 
 
 def _of(made: Recipe, name: str, mix: Mix, k: int) -> Recipe:

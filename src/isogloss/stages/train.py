@@ -65,7 +65,8 @@ def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
         else:
             made, facts = _fit(recipe, run, say, rows, labels, again=again)
         calibrates = labels and recipe.train.calibrate != "none"
-        calibrated = calibrate(recipe, run, labels, train_rows(recipe, run, "dev"), say) if calibrates else {}
+        dev = train_rows(recipe, run, "dev").filter(pl.col("lang").is_in(rows["lang"].unique().implode()))
+        calibrated = calibrate(recipe, run, labels, dev, say) if calibrates else {}
     finally:
         run.spend("train", time.monotonic() - start)
     langs = run.require("prepare")["facts"]["langs"]

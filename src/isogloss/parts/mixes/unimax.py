@@ -51,5 +51,8 @@ def order(
     met = windows.of_lang(seen, "rows", names) * size / np.bincount(code)
     budget = (seen.get("planned") or rows.height) * (1 - seen.get("progress", 0.0)) * each.mean()
     left = np.maximum(epochs * size - met, 0.0)
-    shares = windows.filled(max(budget, 1.0), left) if left.any() else size
-    return windows.window(rows, code, shares, windows.short(rows, seen), rng, of)
+    n = windows.short(rows, seen)
+    wanted = n * each.mean()  # where less is left than a window has, the rest of it comes in proportion to size
+    over = max(0.0, wanted - float(left.sum()))
+    shares = windows.filled(max(budget, wanted), left) + over * size / size.sum()
+    return windows.window(rows, code, shares, n, rng, of)

@@ -172,7 +172,7 @@ def _steps(
         with ledger.during("evaluating"):
             spent = world.same(ledger.spent(spec.stop.per)) if spec.stop and spec.stop.gain else None
             on_disk = world.same(store.steps()) if spec.keep else ()
-            judged = watch.judge(step, trainee.answer(job.dev_encoded), spent, on_disk)
+            judged = watch.judge(step, trainee.answer(job.dev_encoded), spent, on_disk, seen.value["rows"])
         if judged.back is not None:
             _back(job, store, judged.back)
         feed.change(watch.out, watch.lean)
@@ -275,10 +275,12 @@ def _be(job: Job, checkpoint: Checkpoint) -> None:
 
 
 def _back(job: Job, store: Checkpoints, step: int) -> None:
-    """The weights of an earlier checkpoint, and what was known then of the level of each language."""
+    """The weights of an earlier checkpoint, and what was known then of the level of each language; what languages were
+    when their step ended stays, whichever checkpoint is gone back to."""
     checkpoint = store.read(step)
     job.trainee.restore(*_weights_of(checkpoint))
     arrays = {name: t.numpy() for name, t in checkpoint.tensors["order"].items()}
+    arrays["marked"] = job.watch.arrays()["marked"]
     job.watch.levels.restore(checkpoint.state["watch"]["levels"], arrays)
 
 
@@ -321,7 +323,8 @@ def _in_steps(job: Job, plan_: Plan) -> dict[int, tuple[str, ...]]:
     ends: dict[int, tuple[str, ...]] = {}
     if job.mix.part.has("stages"):
         stages = job.mix("stages", job.seen.value["sizes"])
-        ends = dict(zip(plan_.ends([share for share, _ in stages]), (langs for _, langs in stages), strict=True))
+        for end, (_, langs) in zip(plan_.ends([share for share, _ in stages]), stages, strict=True):
+            ends[end] = ends.get(end, ()) + langs  # a run of fewer steps than stages ends several with its last one
     job.watch.steps = ends
     job.watch.levels.n_evaluations = len({*ends, *range(0, plan_.steps, plan_.eval_every)} - {0} | {plan_.steps})
     return ends
@@ -511,7 +514,7 @@ def _sentences(judged: Judged, step: int, watch: Supervisor, spec: Train) -> Ite
     if judged.fallen and spec.keep is not None:
         goes_on = (
             f"with {', '.join(f'{fall.lang} {watch.lean[fall.lang]:g} times as often' for fall in judged.fallen)}"
-            if spec.keep.then == "mix" and all(fall.lang in watch.lean for fall in judged.fallen)
+            if not judged.slower
             else f"at {watch.rate:g} of train.lr"
         )
         where = f"back to step {judged.back} and on" if judged.back is not None else "no checkpoint to go back to; on"

@@ -23,8 +23,8 @@ from isogloss.core.recipe import Keep, Stop
 SLOWER, AFTER_FALL = 0.25, 0.5
 # With keep.then = "mix" a language that fell comes this much more often, up to so much.
 LEAN, MOST = 2.0, 4.0
-# A language has converged when its score rises by no more than this share of the metric's range (0 where it has none), at so
-# many evaluations in a row.
+# A language has converged when its score neither rises nor falls by more than this share of the metric's range, at so many
+# evaluations in a row; where the metric has no range, when it does not rise.
 FLAT, IN_A_ROW = 0.01, 2
 # After a step of languages: an earlier one is retained when it is shown to have lost less than this.
 RETAINED = 0.02
@@ -39,7 +39,7 @@ class Judged:
 
     `fallen` are reasons to roll back, `back` the step to go back to (None: no checkpoint is better). `left` are languages
     that have converged and come no more, `returned` those that come again; `retained` has a line for each earlier
-    language where a step of languages ended.
+    language where a step of languages ended. `slower`: the rate was halved for what fell.
     """
 
     by_lang: dict[str, float]
@@ -51,6 +51,7 @@ class Judged:
     left: tuple[str, ...] = ()
     returned: tuple[str, ...] = ()
     retained: tuple[dict[str, Any], ...] = ()
+    slower: bool = False
     stop: bool = False
 
 
@@ -85,6 +86,8 @@ class Supervisor:
     # languages that have converged, and the step at which; how often in a row a language did not rise
     out: dict[str, int] = field(default_factory=dict)
     flat: dict[str, int] = field(default_factory=dict)
+    # the step since which a language comes, where that is not the first: the mix added it then, or it came again
+    begun: dict[str, int] = field(default_factory=dict)
     # languages that fell, and how much more often they come since
     lean: dict[str, float] = field(default_factory=dict)
     # what a language scored at the end of the step that added it
@@ -117,12 +120,18 @@ class Supervisor:
         """The factor on the learning rate: halved after a rollback, a quarter after a collapse."""
         return AFTER_FALL**self.n_slowed * SLOWER**self.n_collapsed
 
-    def judge(self, step: int, probs: np.ndarray, spent: float | None = None, on_disk: Sequence[int] = ()) -> Judged:
+    def judge(
+        self, step: int, probs: np.ndarray, spent: float | None = None, on_disk: Sequence[int] = (),
+        met: Mapping[str, float] | None = None,
+    ) -> Judged:  # fmt: skip
         """Judge what the model gives for the dev rows, `(N, C)`, at a step, and move on. Without dev rows the newest step
         is the best.
 
-        `spent`: so far, in the unit of `stop.per`; `on_disk`: the steps of which there are checkpoints.
+        `spent`: so far, in the unit of `stop.per`; `on_disk`: the steps of which there are checkpoints; `met`: how many rows
+        of each language were learned from so far (None: of all of them some).
         """
+        if met is not None:
+            self.begun |= {lang: step for lang in self.langs if not met.get(lang)}
         if self.dev.is_empty():
             self.best_step = step
             return Judged({}, None, None, True)
@@ -131,7 +140,7 @@ class Supervisor:
         sums = report.aggregate(np.array(list(by_lang.values())), self.metric.BETTER) if by_lang else {}
         mean, worst = (float(sums[k]) if sums else None for k in ("mean", "worst"))
         value = worst if self.stop is not None and self.stop.on == "worst" else mean
-        fallen, returned = self._falls(counts, by_lang)
+        fallen, returned = self._falls(step, counts, by_lang)
         retained = self._retained(step, by_lang)
         if fallen:
             return self._fell(step, fallen, by_lang, mean, worst, returned, retained, on_disk)
@@ -172,7 +181,9 @@ class Supervisor:
 
     # -- what must be kept --------------------------------------------------------------------------------------
 
-    def _falls(self, counts: np.ndarray, by_lang: Mapping[str, float]) -> tuple[tuple[Fall, ...], tuple[str, ...]]:
+    def _falls(
+        self, step: int, counts: np.ndarray, by_lang: Mapping[str, float]
+    ) -> tuple[tuple[Fall, ...], tuple[str, ...]]:
         """Take the evaluation in: protected languages that have fallen, and languages that had left and come again."""
         if self.keep is None and not (self.stop is not None and self.stop.on == "lang") and not self.steps:
             return (), ()
@@ -182,13 +193,17 @@ class Supervisor:
         for i in range(len(self.levels.langs)):
             own = self._code == i
             pseudo[own] = pseudo_values(by_unit[own], self.metric.value)
-        allowed = self.keep.drop_at_most if self.keep is not None else 0.0 if self.out else None
-        falls = self.levels.take(np.nan_to_num(pseudo), self._values(by_lang), allowed)
-        returned = tuple(fall.lang for fall in falls if fall.lang in self.out)
+        values = self._values(by_lang)
+        # whoever left comes again after any fall that is shown, whatever must be kept of it
+        returned = tuple(fall.lang for fall in self.levels.fallen(np.nan_to_num(pseudo), values, tuple(self.out)))
+        falls = self.levels.take(
+            np.nan_to_num(pseudo), values, self.keep.drop_at_most if self.keep is not None else None
+        )
         for lang in returned:
             del self.out[lang]
             self.flat.pop(lang, None)
-        return tuple(falls) if self.keep is not None else (), returned
+            self.begun[lang] = step
+        return tuple(falls), returned
 
     def _values(self, by_lang: Mapping[str, float]) -> np.ndarray:
         return np.array([by_lang.get(lang, np.nan) for lang in self.levels.langs])
@@ -219,7 +234,9 @@ class Supervisor:
             value = worst if self.stop is not None and self.stop.on == "worst" else mean
             self.past.append({"step": step, "by_lang": by_lang, "value": value})
         ended = self.stop is not None and self.stop.on != "lang" and self.since >= self.stop.patience
-        return Judged(by_lang, mean, worst, False, fallen, back, returned=returned, retained=retained, stop=ended)
+        return Judged(
+            by_lang, mean, worst, False, fallen, back, returned=returned, retained=retained, slower=slower, stop=ended
+        )
 
     def _good(self, fallen: Sequence[Fall], on_disk: Sequence[int]) -> int | None:
         """The best of the checkpoints at which each fallen language was nearer to its level than to where it is now;
@@ -261,7 +278,8 @@ class Supervisor:
 
     def _leaving(self, step: int) -> tuple[str, ...]:
         """Languages that have converged: their rise over the last `patience` evaluations, shrunk over the languages that
-        still come, is not above `FLAT` at `IN_A_ROW` evaluations in a row. Those with fewer than `FEW_UNITS` units can say
+        still come, is within `FLAT` at `IN_A_ROW` evaluations in a row; only evaluations count since which a language
+        comes. Those with fewer than `FEW_UNITS` units can say
         nothing of themselves: they leave with the last of the others, and where there is none, when the mean has not risen
         over `patience` evaluations."""
         if self.stop is None or self.stop.on != "lang" or len(self.past) <= self.stop.patience:
@@ -269,19 +287,21 @@ class Supervisor:
         before, now = (self._values(self.past[at]["by_lang"]) for at in (-1 - self.stop.patience, -1))
         here = np.array([lang not in self.out for lang in self.levels.langs], bool)
         rises = self.levels.rises(before, now, here)
-        flat = FLAT * self.levels.width if np.isfinite(self.levels.width) else 0.0
+        most = FLAT * self.levels.width if np.isfinite(self.levels.width) else 0.0
+        least = -most if most else -np.inf
+        began = self.past[-1 - self.stop.patience]["step"]
         left = []
         told = self.levels.n_units >= FEW_UNITS
         for lang, rise, comes in zip(self.levels.langs, rises.tolist(), (here & told).tolist(), strict=True):
-            if not comes or np.isnan(rise):
+            if not comes or np.isnan(rise) or began < self.begun.get(lang, 0):
                 continue
-            self.flat[lang] = self.flat.get(lang, 0) + 1 if rise <= flat else 0
+            self.flat[lang] = self.flat.get(lang, 0) + 1 if least <= rise <= most else 0
             if self.flat[lang] >= IN_A_ROW:
                 left.append(lang)
         few = [
             lang
             for lang, tells in zip(self.levels.langs, told.tolist(), strict=True)
-            if not tells and lang not in self.out
+            if not tells and lang not in self.out and began >= self.begun.get(lang, 0)
         ]
         others = [lang for lang, tells in zip(self.levels.langs, told.tolist(), strict=True) if tells]
         if all(lang in self.out or lang in left for lang in others) and (others or self.since >= self.stop.patience):
@@ -331,7 +351,8 @@ class Supervisor:
 
 
 _STATE = (
-    "best_step", "best_value", "since", "n_slowed", "n_collapsed", "course", "past", "out", "flat", "lean", "marks"
+    "best_step", "best_value", "since", "n_slowed", "n_collapsed", "course", "past", "out", "flat", "begun",
+    "lean", "marks",
 )  # fmt: skip
 
 
