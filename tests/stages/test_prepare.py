@@ -16,7 +16,7 @@ import pytest
 from isogloss.core import files
 from isogloss.core.corpus import Corpus
 from isogloss.core.engine import Engine, Local
-from isogloss.core.errors import DataError, IsoglossError, StaleError
+from isogloss.core.errors import DataError, IsoglossError, Refused, StaleError
 from isogloss.core.run import Run
 from isogloss.core.say import Say
 from isogloss.stages import chain
@@ -296,6 +296,17 @@ def test_a_gate_at_prepare(place: Place, cli: Callable[..., Said]) -> None:
     place.with_(gate=[{"at": "prepare", "every_lang": {"lost": "<= 0.2"}}])
     said = cli("prepare", "recipe.toml")
     assert said.code == 1 and "swh_Latn" in said.err and "eng_Latn: lost" not in said.err
+
+
+@pytest.mark.parametrize("langs", ["all", list(LANGS)])
+def test_a_language_that_lost_every_row_is_named_and_judged_also_where_all_are_meant(place: Place, langs: Any) -> None:
+    rows = [{**row, "label": None if row["lang"] == "swh_Latn" else "x"} for row in corpus_rows()]
+    write_jsonl(place.folder / "raw.jsonl", rows)
+    heard = Heard()
+    with pytest.raises(Refused, match="swh_Latn"):
+        prepare(place.with_(langs=langs, gate=[{"at": "prepare", "every_lang": {"lost": "<= 0.5"}}]), heard)
+    assert any(line.startswith("no rows at all for swh_Latn") for line in heard.lines)
+    assert any(line.startswith("swh_Latn lost 100%") for line in heard.lines)
 
 
 def test_a_step_that_breaks_the_contract_is_named(place: Place, tmp_path: Path, monkeypatch: Any) -> None:
