@@ -19,7 +19,8 @@ from isogloss.core.engine import Engine, Local
 from isogloss.core.errors import DataError, IsoglossError, Refused, StaleError
 from isogloss.core.run import Run
 from isogloss.core.say import Say
-from isogloss.stages import chain
+from isogloss.stages import chain, examples
+from isogloss.stages.preparing import sample
 from places import LANGS, PIECES, Place, Said, corpus_rows, write_jsonl
 
 
@@ -454,6 +455,16 @@ def test_a_step_that_says_it_is_private_shows_no_text_from_before(
     run = prepare(place.with_(data={"steps": ["mine.hide"]}))
     samples = files.read_parquet(run.path("samples.parquet"))
     assert set(samples["before"]) == {""} and set(samples["after"]) == {"[hidden]"}
+
+
+@pytest.mark.parametrize("name", ["a-17", "b: 2 (x)", "it's of two", "c'1;", "d\nz", "near-duplicate of e"])
+@pytest.mark.parametrize("behind", ["", "; their labels differ"])
+def test_whose_duplicate_a_row_is_makes_no_kind_of_its_own(name: str, behind: str) -> None:
+    for reason, kind in (
+        (f"exact duplicate of {name}", "exact duplicate"),
+        (f"near-duplicate of {name} (Jaccard 0.83)", "near-duplicate"),
+    ):
+        assert sample.kind_of(reason + behind) == examples.kind(reason + behind) == kind + behind
 
 
 def test_a_look_before_the_run_writes_nothing_and_says_what_each_step_would_do(
