@@ -175,3 +175,20 @@ def test_what_is_hidden_is_hidden_once_and_the_rest_stays(text: str) -> None:
 def test_a_long_line_takes_time_by_its_length() -> None:
     for piece in ("a.", "1 ", "a@", "1-", "(1", "1.1.", "::", "http://", "A1", "1:", "..", "+1"):
         find(piece * 20_000, "deu_Latn")
+
+
+@given(st.text(alphabet="a()[].,/", max_size=30))
+def test_an_address_ends_before_marks_and_brackets_that_it_does_not_open(tail: str) -> None:
+    address = "http://a.com/" + tail
+    trimmed = finding._trimmed(address)
+    assert address.startswith(trimmed)
+    for end in range(len(address), len(trimmed), -1):
+        last, before = address[end - 1], address[:end]
+        assert last in ".," or before.count(last) > before.count({")": "(", "]": "["}[last])
+    last = trimmed[-1]
+    assert last not in ".," and (last not in ")]" or trimmed.count(last) <= trimmed.count({")": "(", "]": "["}[last]))
+
+
+def test_many_closing_brackets_are_read_once() -> None:
+    text = "http://a.com/" + ")" * 2_000_000
+    assert found(text, "eng_Latn") == [("url", "http://a.com/")]

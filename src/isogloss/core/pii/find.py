@@ -189,14 +189,13 @@ def _urls(flat: str, homes: Sequence[str]) -> Iterator[Span]:
 
 def _trimmed(address: str) -> str:
     """Without the marks that end the sentence, and without a bracket that was opened before."""
-    while address and (address[-1] in ".,;:!?'\"…*_\u200e" or (address[-1] in ")]" and _unopened(address))):
-        address = address[:-1]
-    return address
-
-
-def _unopened(address: str) -> bool:
-    pair = "()" if address[-1] == ")" else "[]"
-    return address.count(pair[0]) < address.count(pair[1])
+    end = len(address)
+    over = {")": address.count(")") - address.count("("), "]": address.count("]") - address.count("[")}
+    while end and (address[end - 1] in ".,;:!?'\"…*_\u200e" or over.get(address[end - 1], 0) > 0):
+        if address[end - 1] in over:
+            over[address[end - 1]] -= 1
+        end -= 1
+    return address[:end]
 
 
 def _ips(flat: str, homes: Sequence[str]) -> Iterator[Span]:
