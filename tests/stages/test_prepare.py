@@ -21,6 +21,7 @@ from isogloss.core.run import Run
 from isogloss.core.say import Say
 from isogloss.stages import chain, examples
 from isogloss.stages.preparing import sample
+from isogloss.stages.preparing.walk import NOT_SHOWN
 from places import LANGS, PIECES, Place, Said, corpus_rows, write_jsonl
 
 
@@ -455,6 +456,31 @@ def test_a_step_that_says_it_is_private_shows_no_text_from_before(
     run = prepare(place.with_(data={"steps": ["mine.hide"]}))
     samples = files.read_parquet(run.path("samples.parquet"))
     assert set(samples["before"]) == {""} and set(samples["after"]) == {"[hidden]"}
+
+
+def test_samples_of_steps_before_a_private_one_show_no_text(place: Place) -> None:
+    rows = [
+        {**row, "text": f"\u00a0{row['text']}\u200b anna{i}@mail.org", "url": "x"}
+        for i, row in enumerate(corpus_rows())
+    ]
+    rows += [{**row, "id": f"again-{i}"} for i, row in enumerate(rows[:9])]
+    write_jsonl(place.folder / "raw.jsonl", [*rows, rows[0]])
+    said = Heard()
+    for steps in (["standardise", "pii"], ["dedup", "standardise", "pii"], ["standardise", "dedup", "pii"]):
+        run = prepare(place.with_(name="-".join(steps), data={"steps": steps, "keep": ["url"]}), said)
+        samples = files.read_parquet(run.path("samples.parquet"))
+        shown = samples.filter(pl.col("what") == "changed", pl.col("step") == "pii")
+        assert shown.height and set(shown["before"]) == {""} and shown["after"].str.contains(r"\[EMAIL\]").all()
+        rest = samples.filter(pl.col("step") != "pii")
+        assert {"unique", "standardise"} <= set(rest["step"])
+        assert set(rest["before"]) == {NOT_SHOWN} and set(rest["after"]) <= {NOT_SHOWN, ""}
+    assert "pii: only `text` is read; ids and url (data.keep) stay as they are" in said.lines
+    shown = files.read_parquet(
+        prepare(place.with_(name="after", data={"steps": ["pii", "standardise", "dedup"]})).path("samples.parquet")
+    )
+    later = shown.filter(pl.col("step").is_in(["standardise", "dedup"]))
+    assert later.height and NOT_SHOWN not in [*later["before"], *later["after"]]
+    assert not later["before"].str.contains("@").any()
 
 
 @pytest.mark.parametrize("name", ["a-17", "b: 2 (x)", "it's of two", "c'1;", "d\nz", "near-duplicate of e"])

@@ -229,6 +229,7 @@ def _assemble(recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[st
     langs = table["lang"].unique().sort().to_list() if recipe.langs == "all" else list(recipe.langs)
     judged = _judged(recipe, ledger)
     remarks = [remark for op in ops(recipe) if op.loaded.has("remarks") for remark in op.call("remarks", tuple(judged))]
+    remarks += list(_unread(recipe))
     n_rows, n_dropped = int(table["n"].sum()), int(ledger["n_dropped"].sum())
     uneven = list(balance.warnings(balance.languages(balance.train(domains))))
     facts = {"langs": langs, "n_rows": n_rows, "n_dropped": n_dropped, "notes": sorted(notes.values())}
@@ -236,6 +237,13 @@ def _assemble(recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[st
     card.write(recipe, run)
     _tell(say, table, ledger, why, judged, [*sorted(notes.values()), *remarks, *uneven])
     say.line(f"card      {run.path('CARD.md')}")
+
+
+def _unread(recipe: Recipe) -> Iterator[str]:
+    """The columns that a step that hides personal data does not read."""
+    private = [op.name for op in ops(recipe) if op.private]
+    if private and recipe.data.keep:
+        yield f"{', '.join(private)}: only `text` is read; ids and {', '.join(recipe.data.keep)} (data.keep) stay as they are"
 
 
 def _judged(recipe: Recipe, ledger: pl.DataFrame) -> list[str]:
