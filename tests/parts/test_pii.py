@@ -192,3 +192,15 @@ def test_an_address_ends_before_marks_and_brackets_that_it_does_not_open(tail: s
 def test_many_closing_brackets_are_read_once() -> None:
     text = "http://a.com/" + ")" * 2_000_000
     assert found(text, "eng_Latn") == [("url", "http://a.com/")]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://anna:secret@mail.org/in", "https://a.org/u/anna@mail.org/orders?q=1", "ftp://x.org/?to=anna@mail.org"],
+)
+def test_an_email_inside_an_address_goes_with_the_whole_address(address: str) -> None:
+    text = f"see {address} or bob@mail.org"
+    assert found(text, "eng_Latn") == [("url", address), ("email", "bob@mail.org")]
+    assert [(s.kind, s.start, s.end) for s in find(text, "eng_Latn", kinds=["url"])] == [("url", 4, 4 + len(address))]
+    without = [text[s.start : s.end] for s in find(text, "eng_Latn", kinds=["email"])]
+    assert len(without) == 2 and without[0].endswith("mail.org") and without[1] == "bob@mail.org"

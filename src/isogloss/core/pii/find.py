@@ -57,9 +57,11 @@ def find(text: str, lang: str = "und", countries: Sequence[str] = (), kinds: Seq
     homes = tuple(countries) or homes_of(lang)
     taken = bytearray(len(text))
     found = []
-    for kind in KINDS:  # the surer first
+    # The surer first; but an e-mail address inside an address with a scheme is a piece of that, where that is wanted.
+    finders = [(kind, _FINDERS[kind]) for kind in KINDS]
+    for kind, finder in [("url", _schemed), *finders] if "url" in kinds else finders:
         # An address that stands inside another one, or in what is not wanted, is still no telephone number.
-        for span in _FINDERS[kind](flat, homes):
+        for span in finder(flat, homes):
             if not any(taken[span.start : span.end]):
                 taken[span.start : span.end] = b"\x01" * (span.end - span.start)
                 if kind in kinds:
@@ -162,12 +164,16 @@ def _emails(flat: str, homes: Sequence[str]) -> Iterator[Span]:
                 yield Span("email", match.start(), match.end(), match[0].lower())
 
 
-def _urls(flat: str, homes: Sequence[str]) -> Iterator[Span]:
+def _schemed(flat: str, homes: Sequence[str]) -> Iterator[Span]:
     if "://" in flat:
         for match in _SCHEME.finditer(flat):
             address = _trimmed(_RUN_ON.split(match[0], maxsplit=1)[0])
             if _HOSTED.search(address):
                 yield Span("url", match.start(), match.start() + len(address), address)
+
+
+def _urls(flat: str, homes: Sequence[str]) -> Iterator[Span]:
+    yield from _schemed(flat, homes)
     if not _DOTTED.search(flat):
         return
     for match in _BARE.finditer(flat):
