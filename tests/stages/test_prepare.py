@@ -483,6 +483,19 @@ def test_samples_of_steps_before_a_private_one_show_no_text(place: Place) -> Non
     assert not later["before"].str.contains("@").any()
 
 
+def test_prepare_says_what_decontaminate_misses_behind_steps_that_change_words(place: Place) -> None:
+    rows = corpus_rows()
+    write_jsonl(place.folder / "bench.jsonl", [{"text": row["text"]} for row in rows[:5]])
+    search = {"use": "decontaminate", "against": ["bench.jsonl"]}
+    told = []
+    for i, steps in enumerate(([search, "pii"], ["standardise", search], [{"use": "pii", "action": "tag"}, search])):
+        said = Heard()
+        prepare(place.with_(name=f"d{i}", data={"steps": steps}), said)
+        told.append([line for line in said.lines if line.startswith("decontaminate: ")])
+    assert len(told[0]) == 1 and "that pii changed may be missed" in told[0][0]
+    assert told[1] == told[2] == []
+
+
 @pytest.mark.parametrize("name", ["a-17", "b: 2 (x)", "it's of two", "c'1;", "d\nz", "near-duplicate of e"])
 @pytest.mark.parametrize("behind", ["", "; their labels differ"])
 def test_whose_duplicate_a_row_is_makes_no_kind_of_its_own(name: str, behind: str) -> None:
