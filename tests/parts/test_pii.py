@@ -204,3 +204,15 @@ def test_an_email_inside_an_address_goes_with_the_whole_address(address: str) ->
     assert [(s.kind, s.start, s.end) for s in find(text, "eng_Latn", kinds=["url"])] == [("url", 4, 4 + len(address))]
     without = [text[s.start : s.end] for s in find(text, "eng_Latn", kinds=["email"])]
     assert len(without) == 2 and without[0].endswith("mail.org") and without[1] == "bob@mail.org"
+
+
+@pytest.mark.parametrize("address", ["bob%40example.com", "bob&#64;example.com", "B.Ob%40example.com"])
+def test_an_email_address_in_the_writing_of_urls_and_pages(address: str) -> None:
+    (span,) = find(f"to {address}, please", "eng_Latn")
+    assert (span.kind, span.start, span.end) == ("email", 3, 3 + len(address))
+    assert span.value == address.lower().replace("%40", "@").replace("&#64;", "@")
+
+
+def test_a_card_in_groups_with_dots_needs_its_check_digit() -> None:
+    assert found("card 4111.1111.1111.1111.", "eng_Latn") == [("card", "4111.1111.1111.1111")]
+    assert "card" not in dict(found("4111.1111.1111.1112 or 4111.1111-1111.1111", "eng_Latn"))

@@ -110,7 +110,7 @@ _LABEL = r"(?:[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}-]{0,61}[\p{L}\p{M}\p{N}])?)"
 _HOST = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
 _ASCII_MAIL = re.compile(
     rf"(?<![0-9A-Za-z.!#$%&'*+/=?^_`{{|}}~@-])[0-9A-Za-z_!#$%&*+=?^`{{|}}~-]+(?:['.][0-9A-Za-z_!#$%&*+=?^`{{|}}~-]+)*"
-    rf"@(?:{_HOST}\.){{1,8}}(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_]|-[0-9A-Za-z])"
+    rf"(?:@|%40|&#64;)(?:{_HOST}\.){{1,8}}(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_]|-[0-9A-Za-z])"
 )
 _MAIL = regex.compile(
     rf"(?<![\w.@])[\w\p{{M}}]+(?:[.+-][\w\p{{M}}]+)*+@(?:{_LABEL}\.){{1,8}}[\p{{L}}\p{{M}}]{{2,24}}(?![\w@])"
@@ -156,12 +156,13 @@ def _top(label: str) -> bool:
 
 
 def _emails(flat: str, homes: Sequence[str]) -> Iterator[Span]:
-    if "@" not in flat:
+    if not any(sign in flat for sign in ("@", "%40", "&#64;")):
         return
     for pattern in (_ASCII_MAIL, _MAIL):
         for match in pattern.finditer(flat):
             if _top(match[0].rpartition(".")[2]):
-                yield Span("email", match.start(), match.end(), match[0].lower())
+                value = match[0].lower().replace("&#64;", "@").replace("%40", "@")
+                yield Span("email", match.start(), match.end(), value)
 
 
 def _schemed(flat: str, homes: Sequence[str]) -> Iterator[Span]:
@@ -222,10 +223,10 @@ def _ips(flat: str, homes: Sequence[str]) -> Iterator[Span]:
 
 _IBAN = re.compile(r"(?<![0-9A-Za-z])[A-Z]{2}\d{2}(?:[ -]?[0-9A-Z]{4}){2,7}(?:[ -]?[0-9A-Z]{1,4})?(?![0-9A-Za-z])")
 _CARD = re.compile(
-    r"(?<![0-9A-Za-z.,/+-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})"
+    r"(?<![0-9A-Za-z.,/+-])(?:\d{4}([ .-])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})"
     r"(?![0-9A-Za-z]|[.,/-]\d)"
 )
-_THIRTEEN = re.compile(r"\d(?:[ -]?\d){12}")
+_THIRTEEN = re.compile(r"\d(?:[ .-]?\d){12}")
 _PREFIX = re.compile(
     r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)|3[47]|3(?:0[0-5]|[689])|6(?:011|4[4-9]|5)|35(?:2[89]|[3-8])|62|220[0-4]|9792|50|5[6-9]|60|508|8[12]"
 )
