@@ -127,10 +127,11 @@ def test_bad_rows_are_set_aside_counted_and_shown(place: Place) -> None:
     n = len(good)
     assert said[f"raw.jsonl:{n + 4}"] == "unknown language 'klingonese'"
     assert said[f"raw.jsonl:{n + 6}"].startswith(f"duplicated id '{good[6]['id']}': first at raw.jsonl:7")
-    assert "in another language; what translations share belongs in the column 'group'" in said[f"raw.jsonl:{n + 7}"]
+    translated = said[f"raw.jsonl:{n + 7}"]
+    assert "of a row in another language" in translated and "belongs in the column 'group'" in translated
     assert len(said) == 9
     told = "\n".join(say.lines)
-    for words in ("1 row set aside in read: empty text", "2 rows set aside in unique: duplicated id", "broken JSON"):
+    for words in ("1 row set aside in read: empty text", "1 row set aside in unique: duplicated id", "broken JSON"):
         assert words in told
     facts = run.require("prepare")["facts"]
     assert (facts["n_rows"], facts["n_dropped"]) == (n, 9)
@@ -494,6 +495,15 @@ def test_prepare_says_what_decontaminate_misses_behind_steps_that_change_words(p
         told.append([line for line in said.lines if line.startswith("decontaminate: ")])
     assert len(told[0]) == 1 and "that pii changed may be missed" in told[0][0]
     assert told[1] == told[2] == []
+
+
+def test_ids_that_translations_share_are_told_apart_from_other_duplicates(place: Place) -> None:
+    rows = corpus_rows()
+    write_jsonl(place.folder / "raw.jsonl", [*rows, rows[0], {**rows[1], "lang": "spa_Latn"}])
+    run = prepare(place)
+    why = files.read_parquet(run.path("reasons.parquet")).filter(pl.col("step") == "unique")
+    assert sorted(why["reason"]) == ["duplicated id", "duplicated id of a row in another language"]
+    assert dropped(run)["reason"].str.contains("belongs in the column 'group'").sum() == 1
 
 
 @pytest.mark.parametrize("name", ["a-17", "b: 2 (x)", "it's of two", "c'1;", "d\nz", "near-duplicate of e"])
