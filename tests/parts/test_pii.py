@@ -175,3 +175,44 @@ def test_what_is_hidden_is_hidden_once_and_the_rest_stays(text: str) -> None:
 def test_a_long_line_takes_time_by_its_length() -> None:
     for piece in ("a.", "1 ", "a@", "1-", "(1", "1.1.", "::", "http://", "A1", "1:", "..", "+1"):
         find(piece * 20_000, "deu_Latn")
+
+
+@given(st.text(alphabet="a()[].,/", max_size=30))
+def test_an_address_ends_before_marks_and_brackets_that_it_does_not_open(tail: str) -> None:
+    address = "http://a.com/" + tail
+    trimmed = finding._trimmed(address)
+    assert address.startswith(trimmed)
+    for end in range(len(address), len(trimmed), -1):
+        last, before = address[end - 1], address[:end]
+        assert last in ".," or before.count(last) > before.count({")": "(", "]": "["}[last])
+    last = trimmed[-1]
+    assert last not in ".," and (last not in ")]" or trimmed.count(last) <= trimmed.count({")": "(", "]": "["}[last]))
+
+
+def test_many_closing_brackets_are_read_once() -> None:
+    text = "http://a.com/" + ")" * 2_000_000
+    assert found(text, "eng_Latn") == [("url", "http://a.com/")]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://anna:secret@mail.org/in", "https://a.org/u/anna@mail.org/orders?q=1", "ftp://x.org/?to=anna@mail.org"],
+)
+def test_an_email_inside_an_address_goes_with_the_whole_address(address: str) -> None:
+    text = f"see {address} or bob@mail.org"
+    assert found(text, "eng_Latn") == [("url", address), ("email", "bob@mail.org")]
+    assert [(s.kind, s.start, s.end) for s in find(text, "eng_Latn", kinds=["url"])] == [("url", 4, 4 + len(address))]
+    without = [text[s.start : s.end] for s in find(text, "eng_Latn", kinds=["email"])]
+    assert len(without) == 2 and without[0].endswith("mail.org") and without[1] == "bob@mail.org"
+
+
+@pytest.mark.parametrize("address", ["bob%40example.com", "bob&#64;example.com", "B.Ob%40example.com"])
+def test_an_email_address_in_the_writing_of_urls_and_pages(address: str) -> None:
+    (span,) = find(f"to {address}, please", "eng_Latn")
+    assert (span.kind, span.start, span.end) == ("email", 3, 3 + len(address))
+    assert span.value == address.lower().replace("%40", "@").replace("&#64;", "@")
+
+
+def test_a_card_in_groups_with_dots_needs_its_check_digit() -> None:
+    assert found("card 4111.1111.1111.1111.", "eng_Latn") == [("card", "4111.1111.1111.1111")]
+    assert "card" not in dict(found("4111.1111.1111.1112 or 4111.1111-1111.1111", "eng_Latn"))

@@ -16,10 +16,12 @@ import pytest
 from isogloss.core import files
 from isogloss.core.corpus import Corpus
 from isogloss.core.engine import Engine, Local
-from isogloss.core.errors import DataError, IsoglossError, StaleError
+from isogloss.core.errors import DataError, IsoglossError, Refused, StaleError
 from isogloss.core.run import Run
 from isogloss.core.say import Say
-from isogloss.stages import chain
+from isogloss.stages import chain, examples
+from isogloss.stages.preparing import sample
+from isogloss.stages.preparing.walk import NOT_SHOWN
 from places import LANGS, PIECES, Place, Said, corpus_rows, write_jsonl
 
 
@@ -125,10 +127,11 @@ def test_bad_rows_are_set_aside_counted_and_shown(place: Place) -> None:
     n = len(good)
     assert said[f"raw.jsonl:{n + 4}"] == "unknown language 'klingonese'"
     assert said[f"raw.jsonl:{n + 6}"].startswith(f"duplicated id '{good[6]['id']}': first at raw.jsonl:7")
-    assert "in another language; what translations share belongs in the column 'group'" in said[f"raw.jsonl:{n + 7}"]
+    translated = said[f"raw.jsonl:{n + 7}"]
+    assert "of a row in another language" in translated and "belongs in the column 'group'" in translated
     assert len(said) == 9
     told = "\n".join(say.lines)
-    for words in ("1 row set aside in read: empty text", "2 rows set aside in unique: duplicated id", "broken JSON"):
+    for words in ("1 row set aside in read: empty text", "1 row set aside in unique: duplicated id", "broken JSON"):
         assert words in told
     facts = run.require("prepare")["facts"]
     assert (facts["n_rows"], facts["n_dropped"]) == (n, 9)
@@ -298,6 +301,17 @@ def test_a_gate_at_prepare(place: Place, cli: Callable[..., Said]) -> None:
     assert said.code == 1 and "swh_Latn" in said.err and "eng_Latn: lost" not in said.err
 
 
+@pytest.mark.parametrize("langs", ["all", list(LANGS)])
+def test_a_language_that_lost_every_row_is_named_and_judged_also_where_all_are_meant(place: Place, langs: Any) -> None:
+    rows = [{**row, "label": None if row["lang"] == "swh_Latn" else "x"} for row in corpus_rows()]
+    write_jsonl(place.folder / "raw.jsonl", rows)
+    heard = Heard()
+    with pytest.raises(Refused, match="swh_Latn"):
+        prepare(place.with_(langs=langs, gate=[{"at": "prepare", "every_lang": {"lost": "<= 0.5"}}]), heard)
+    assert any(line.startswith("no rows at all for swh_Latn") for line in heard.lines)
+    assert any(line.startswith("swh_Latn lost 100%") for line in heard.lines)
+
+
 def test_a_step_that_breaks_the_contract_is_named(place: Place, tmp_path: Path, monkeypatch: Any) -> None:
     package = tmp_path / "mypack"
     package.mkdir()
@@ -443,6 +457,63 @@ def test_a_step_that_says_it_is_private_shows_no_text_from_before(
     run = prepare(place.with_(data={"steps": ["mine.hide"]}))
     samples = files.read_parquet(run.path("samples.parquet"))
     assert set(samples["before"]) == {""} and set(samples["after"]) == {"[hidden]"}
+
+
+def test_samples_of_steps_before_a_private_one_show_no_text(place: Place) -> None:
+    rows = [
+        {**row, "text": f"\u00a0{row['text']}\u200b anna{i}@mail.org", "url": "x"}
+        for i, row in enumerate(corpus_rows())
+    ]
+    rows += [{**row, "id": f"again-{i}"} for i, row in enumerate(rows[:9])]
+    write_jsonl(place.folder / "raw.jsonl", [*rows, rows[0]])
+    said = Heard()
+    for steps in (["standardise", "pii"], ["dedup", "standardise", "pii"], ["standardise", "dedup", "pii"]):
+        run = prepare(place.with_(name="-".join(steps), data={"steps": steps, "keep": ["url"]}), said)
+        samples = files.read_parquet(run.path("samples.parquet"))
+        shown = samples.filter(pl.col("what") == "changed", pl.col("step") == "pii")
+        assert shown.height and set(shown["before"]) == {""} and shown["after"].str.contains(r"\[EMAIL\]").all()
+        rest = samples.filter(pl.col("step") != "pii")
+        assert {"unique", "standardise"} <= set(rest["step"])
+        assert set(rest["before"]) == {NOT_SHOWN} and set(rest["after"]) <= {NOT_SHOWN, ""}
+    assert "pii: only `text` is read; ids and url (data.keep) stay as they are" in said.lines
+    shown = files.read_parquet(
+        prepare(place.with_(name="after", data={"steps": ["pii", "standardise", "dedup"]})).path("samples.parquet")
+    )
+    later = shown.filter(pl.col("step").is_in(["standardise", "dedup"]))
+    assert later.height and NOT_SHOWN not in [*later["before"], *later["after"]]
+    assert not later["before"].str.contains("@").any()
+
+
+def test_prepare_says_what_decontaminate_misses_behind_steps_that_change_words(place: Place) -> None:
+    rows = corpus_rows()
+    write_jsonl(place.folder / "bench.jsonl", [{"text": row["text"]} for row in rows[:5]])
+    search = {"use": "decontaminate", "against": ["bench.jsonl"]}
+    told = []
+    for i, steps in enumerate(([search, "pii"], ["standardise", search], [{"use": "pii", "action": "tag"}, search])):
+        said = Heard()
+        prepare(place.with_(name=f"d{i}", data={"steps": steps}), said)
+        told.append([line for line in said.lines if line.startswith("decontaminate: ")])
+    assert len(told[0]) == 1 and "that pii changed may be missed" in told[0][0]
+    assert told[1] == told[2] == []
+
+
+def test_ids_that_translations_share_are_told_apart_from_other_duplicates(place: Place) -> None:
+    rows = corpus_rows()
+    write_jsonl(place.folder / "raw.jsonl", [*rows, rows[0], {**rows[1], "lang": "spa_Latn"}])
+    run = prepare(place)
+    why = files.read_parquet(run.path("reasons.parquet")).filter(pl.col("step") == "unique")
+    assert sorted(why["reason"]) == ["duplicated id", "duplicated id of a row in another language"]
+    assert dropped(run)["reason"].str.contains("belongs in the column 'group'").sum() == 1
+
+
+@pytest.mark.parametrize("name", ["a-17", "b: 2 (x)", "it's of two", "c'1;", "d\nz", "near-duplicate of e"])
+@pytest.mark.parametrize("behind", ["", "; their labels differ"])
+def test_whose_duplicate_a_row_is_makes_no_kind_of_its_own(name: str, behind: str) -> None:
+    for reason, kind in (
+        (f"exact duplicate of {name}", "exact duplicate"),
+        (f"near-duplicate of {name} (Jaccard 0.83)", "near-duplicate"),
+    ):
+        assert sample.kind_of(reason + behind) == examples.kind(reason + behind) == kind + behind
 
 
 def test_a_look_before_the_run_writes_nothing_and_says_what_each_step_would_do(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 # Examples kept of one kind, and kinds of reasons that get examples.
 EACH, MOST = 3, 8
+# A duplicate's reason, of which the id of the other goes and what is said behind it stays; also in the dialect of polars.
+DUPLICATE = r"(?s)duplicate of .*?(; their labels differ)?$"
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ def kind(reason: str) -> str:
     >>> kind("found in bench.jsonl (near, Jaccard 0.91)"), kind("another language: says deu 0.99, declared eng_Latn")
     ('found in bench.jsonl (near)', 'another language: says deu, declared eng_Latn')
     """
-    text = re.sub(r"\(([a-z-]+), [^)]*\)", r"(\1)", reason)
+    text = re.sub(DUPLICATE, r"duplicate\1", reason)
+    text = re.sub(r"\(([a-z-]+), [^)]*\)", r"(\1)", text)
     text = re.sub(r"\s*\([A-Z0-9][^)]*\)", "", text)
-    text = re.sub(r"duplicate of .*?(?=; |$)", "duplicate", text)
     text = re.sub(r"(?<=\w )\d+ % ", "", re.sub(r": \d+ % ", ": only some ", text))
     text = re.sub(r"\s\d+\.\d+(?=[,)\s]|$)", "", text)
     text = re.sub(r"'[^']*'$|'[^']*'(?=[ ;:,)])", "'…'", text)

@@ -38,6 +38,11 @@ class Op:
         return bool(self.loaded.constant("BY_SHARD", False))
 
     @property
+    def private(self) -> bool:
+        """Whether it hides what must not be shown."""
+        return bool(self.loaded.constant("PRIVATE", False))
+
+    @property
     def streams(self) -> bool:
         return bool(self.loaded.constant("STREAMS", False))
 

@@ -33,6 +33,8 @@ from isogloss.stages.preparing.walk import Walked, gather, walk
 
 # A language that loses more than this share in one step is named on the screen, gate or no gate.
 LOOK = 0.5
+# Steps behind which a text need not match its copy elsewhere, other than in form.
+REWORDS = ("pii", "values")
 
 
 def prepare(recipe: Recipe, run: Run, engine: Engine, say: Say, *, again: bool = False) -> Corpus:
@@ -227,14 +229,41 @@ def _assemble(recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[st
     for step, learned in walked.learned.items():
         write(learned, "learned", f"{step}.parquet")
     langs = table["lang"].unique().sort().to_list() if recipe.langs == "all" else list(recipe.langs)
-    remarks = [remark for op in ops(recipe) if op.loaded.has("remarks") for remark in op.call("remarks", tuple(langs))]
+    judged = _judged(recipe, ledger)
+    remarks = [remark for op in ops(recipe) if op.loaded.has("remarks") for remark in op.call("remarks", tuple(judged))]
+    remarks += [*_unread(recipe), *_hidden_from(recipe)]
     n_rows, n_dropped = int(table["n"].sum()), int(ledger["n_dropped"].sum())
     uneven = list(balance.warnings(balance.languages(balance.train(domains))))
     facts = {"langs": langs, "n_rows": n_rows, "n_dropped": n_dropped, "notes": sorted(notes.values())}
     run.stamp("prepare", reads, outputs, **facts, remarks=remarks, uneven=uneven)
     card.write(recipe, run)
-    _tell(say, table, ledger, why, langs, [*sorted(notes.values()), *remarks, *uneven])
+    _tell(say, table, ledger, why, judged, [*sorted(notes.values()), *remarks, *uneven])
     say.line(f"card      {run.path('CARD.md')}")
+
+
+def _unread(recipe: Recipe) -> Iterator[str]:
+    """The columns that a step that hides personal data does not read."""
+    private = [op.name for op in ops(recipe) if op.private]
+    if private and recipe.data.keep:
+        yield f"{', '.join(private)}: only `text` is read; ids and {', '.join(recipe.data.keep)} (data.keep) stay as they are"
+
+
+def _hidden_from(recipe: Recipe) -> Iterator[str]:
+    """What a search for evaluation texts misses, since the search sees the text as these steps leave it."""
+    changes = [s.name for s in recipe.steps if s.name in REWORDS and s.knobs.get("action") != "tag"]
+    for step in recipe.steps:
+        if changes and step.knobs.get("against"):
+            yield (
+                f"{step.name}: evaluation texts are looked for as they are in the text that {', '.join(changes)} left, so rows "
+                f"that {' and '.join(changes)} changed may be missed; `isogloss step {step.name}` on the raw data finds them"
+            )
+
+
+def _judged(recipe: Recipe, ledger: pl.DataFrame) -> list[str]:
+    """The languages that are told of and judged: of "all" also those that lost every row on the way."""
+    if recipe.langs != "all":
+        return list(recipe.langs)
+    return ledger.filter(pl.col("lang") != "und")["lang"].unique().sort().to_list()
 
 
 def by_split(frame: pl.DataFrame, label: pl.Expr) -> pl.DataFrame:
@@ -337,11 +366,10 @@ def _judge(recipe: Recipe, run: Run, say: Say) -> None:
     asked = [g for g in recipe.gate if g.at == "prepare"]
     if not asked:
         return
-    stamp = run.require("prepare")
-    scores = ledger_scores(files.read_parquet(run.path("ledger.parquet")))
-    verdicts = [
-        gate.judge(gate.Gate.of(g.model_dump()), scores, stamp["facts"]["langs"], system="corpus") for g in asked
-    ]
+    run.require("prepare")
+    ledger = files.read_parquet(run.path("ledger.parquet"))
+    scores, langs = ledger_scores(ledger), _judged(recipe, ledger)
+    verdicts = [gate.judge(gate.Gate.of(g.model_dump()), scores, langs, system="corpus") for g in asked]
     reasons = [reason.text for verdict in verdicts for reason in verdict.reasons if reason.outcome != "holds"]
     if not all(verdict.ok for verdict in verdicts):
         raise Refused("the gate at prepare refuses: " + "; ".join(reasons))

@@ -24,6 +24,8 @@ def apply(batch: pl.DataFrame, decision: pl.DataFrame) -> pl.DataFrame:
     """Name the reason in `drop`."""
     found = batch.select("id", "origin").join(decision, on="origin", how="left", maintain_order="left")
     reason = pl.format("duplicated id '{}': first at {}", "id", "first")
-    hint = pl.lit(", in another language; what translations share belongs in the column 'group'")
-    said = pl.when(pl.col("same")).then(reason).when(~pl.col("same")).then(reason + hint)
+    # What stands before the id is what `prepare` shows of many such rows.
+    other = pl.format("duplicated id of a row in another language '{}': first at {}", "id", "first")
+    hint = pl.lit("; what translations share belongs in the column 'group'")
+    said = pl.when(pl.col("same")).then(reason).when(~pl.col("same")).then(other + hint)
     return batch.with_columns(found.select(said.alias("drop")).to_series())

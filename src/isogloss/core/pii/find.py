@@ -57,9 +57,11 @@ def find(text: str, lang: str = "und", countries: Sequence[str] = (), kinds: Seq
     homes = tuple(countries) or homes_of(lang)
     taken = bytearray(len(text))
     found = []
-    for kind in KINDS:  # the surer first
+    # The surer first; but an e-mail address inside an address with a scheme is a piece of that, where that is wanted.
+    finders = [(kind, _FINDERS[kind]) for kind in KINDS]
+    for kind, finder in [("url", _schemed), *finders] if "url" in kinds else finders:
         # An address that stands inside another one, or in what is not wanted, is still no telephone number.
-        for span in _FINDERS[kind](flat, homes):
+        for span in finder(flat, homes):
             if not any(taken[span.start : span.end]):
                 taken[span.start : span.end] = b"\x01" * (span.end - span.start)
                 if kind in kinds:
@@ -108,7 +110,7 @@ _LABEL = r"(?:[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}-]{0,61}[\p{L}\p{M}\p{N}])?)"
 _HOST = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
 _ASCII_MAIL = re.compile(
     rf"(?<![0-9A-Za-z.!#$%&'*+/=?^_`{{|}}~@-])[0-9A-Za-z_!#$%&*+=?^`{{|}}~-]+(?:['.][0-9A-Za-z_!#$%&*+=?^`{{|}}~-]+)*"
-    rf"@(?:{_HOST}\.){{1,8}}(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_]|-[0-9A-Za-z])"
+    rf"(?:@|%40|&#64;)(?:{_HOST}\.){{1,8}}(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_]|-[0-9A-Za-z])"
 )
 _MAIL = regex.compile(
     rf"(?<![\w.@])[\w\p{{M}}]+(?:[.+-][\w\p{{M}}]+)*+@(?:{_LABEL}\.){{1,8}}[\p{{L}}\p{{M}}]{{2,24}}(?![\w@])"
@@ -154,20 +156,25 @@ def _top(label: str) -> bool:
 
 
 def _emails(flat: str, homes: Sequence[str]) -> Iterator[Span]:
-    if "@" not in flat:
+    if not any(sign in flat for sign in ("@", "%40", "&#64;")):
         return
     for pattern in (_ASCII_MAIL, _MAIL):
         for match in pattern.finditer(flat):
             if _top(match[0].rpartition(".")[2]):
-                yield Span("email", match.start(), match.end(), match[0].lower())
+                value = match[0].lower().replace("&#64;", "@").replace("%40", "@")
+                yield Span("email", match.start(), match.end(), value)
 
 
-def _urls(flat: str, homes: Sequence[str]) -> Iterator[Span]:
+def _schemed(flat: str, homes: Sequence[str]) -> Iterator[Span]:
     if "://" in flat:
         for match in _SCHEME.finditer(flat):
             address = _trimmed(_RUN_ON.split(match[0], maxsplit=1)[0])
             if _HOSTED.search(address):
                 yield Span("url", match.start(), match.start() + len(address), address)
+
+
+def _urls(flat: str, homes: Sequence[str]) -> Iterator[Span]:
+    yield from _schemed(flat, homes)
     if not _DOTTED.search(flat):
         return
     for match in _BARE.finditer(flat):
@@ -189,14 +196,13 @@ def _urls(flat: str, homes: Sequence[str]) -> Iterator[Span]:
 
 def _trimmed(address: str) -> str:
     """Without the marks that end the sentence, and without a bracket that was opened before."""
-    while address and (address[-1] in ".,;:!?'\"…*_\u200e" or (address[-1] in ")]" and _unopened(address))):
-        address = address[:-1]
-    return address
-
-
-def _unopened(address: str) -> bool:
-    pair = "()" if address[-1] == ")" else "[]"
-    return address.count(pair[0]) < address.count(pair[1])
+    end = len(address)
+    over = {")": address.count(")") - address.count("("), "]": address.count("]") - address.count("[")}
+    while end and (address[end - 1] in ".,;:!?'\"…*_\u200e" or over.get(address[end - 1], 0) > 0):
+        if address[end - 1] in over:
+            over[address[end - 1]] -= 1
+        end -= 1
+    return address[:end]
 
 
 def _ips(flat: str, homes: Sequence[str]) -> Iterator[Span]:
@@ -217,10 +223,10 @@ def _ips(flat: str, homes: Sequence[str]) -> Iterator[Span]:
 
 _IBAN = re.compile(r"(?<![0-9A-Za-z])[A-Z]{2}\d{2}(?:[ -]?[0-9A-Z]{4}){2,7}(?:[ -]?[0-9A-Z]{1,4})?(?![0-9A-Za-z])")
 _CARD = re.compile(
-    r"(?<![0-9A-Za-z.,/+-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})"
+    r"(?<![0-9A-Za-z.,/+-])(?:\d{4}([ .-])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})"
     r"(?![0-9A-Za-z]|[.,/-]\d)"
 )
-_THIRTEEN = re.compile(r"\d(?:[ -]?\d){12}")
+_THIRTEEN = re.compile(r"\d(?:[ .-]?\d){12}")
 _PREFIX = re.compile(
     r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)|3[47]|3(?:0[0-5]|[689])|6(?:011|4[4-9]|5)|35(?:2[89]|[3-8])|62|220[0-4]|9792|50|5[6-9]|60|508|8[12]"
 )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
+from isogloss.stages.examples import DUPLICATE
+
 DROPPED = dict.fromkeys(("step", "reason", "id", "lang", "source", "origin", "text", "row"), pl.String)
 COUNTS = ("n_in", "n_changed", "n_dropped", "n_out")
 LEDGER = {**dict.fromkeys(("step", "lang", "source"), pl.String), **dict.fromkeys(COUNTS, pl.Int64)}
@@ -18,5 +20,9 @@ def beside(out: Path, what: str) -> Path:
 
 
 def kind(reason: pl.Expr) -> pl.Expr:
-    """The part of a reason that many rows share: what stands before the first colon, bracket or quoted value."""
+    """The part of a reason that many rows share: what stands before the first colon, bracket or quoted value.
+
+    Of duplicates the same as `examples.kind`: whether their labels differ, and not whose they are.
+    """
+    reason = reason.str.replace(DUPLICATE, "duplicate$1")
     return reason.str.replace(r"(?s)(?:\s*[:(]|\s').*$", "").str.replace(r" of \S+$", "").alias("reason")

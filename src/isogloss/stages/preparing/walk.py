@@ -25,6 +25,8 @@ from isogloss.stages.preparing.tables import DROPPED, LEDGER, SAMPLES, beside, k
 
 # Samples kept of one step, language and kind of reason, and the characters of each text.
 EACH, LONG = 3, 300
+# What stands in samples of a step behind which another one hides personal data.
+NOT_SHOWN = "not shown: a later step hides personal data"
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,25 @@ class _Job:
     out: Path
     number: int = 0
     decision: Decision | None = None
+    # How many of the ops have a private one behind them.
+    n_unshown: int = 0
 
 
 def walk(ops: Sequence[Op], shards: Sequence[Path], work: Path, engine: Engine, say: Say) -> Walked:
     """Take the shards through the steps."""
     found = Walked([*shards], [], [], [], {})
+    unshown = max((i for i, op in enumerate(ops) if op.private), default=0)
     for i, segment in enumerate(segments(ops) if shards else [], start=1):
         first, folder = segment[0], work / f"{i:02}-{segment[0].name}"
         decision = barrier.decided(first, found.shards, folder, engine, say) if first.barrier else None
         if decision is not None and first.loaded.has("learned"):
             found.learned[first.name] = first.call("learned", pl.concat(list(decision.whole())))
         jobs = [
-            _Job(tuple(segment), shard, folder / shard.stem, number, decision)
+            _Job(tuple(segment), shard, folder / shard.stem, number, decision, unshown)
             for number, shard in enumerate(found.shards)
         ]
         what = ", ".join(op.name for op in segment)
+        unshown = max(0, unshown - len(segment))
         done = say.track(engine.map(_apply, jobs), what, len(jobs), "shards", lambda made: made.weight)
         found = Walked(
             [made.path for made in done],
@@ -94,7 +100,7 @@ def _apply(job: _Job) -> Told:
     n_rows, n_bytes = batch.height, int(batch["text"].str.len_bytes().sum())
     dropped, ledger = [pl.DataFrame(schema=DROPPED)], [pl.DataFrame(schema=LEDGER)]
     samples = [pl.DataFrame(schema=SAMPLES)]
-    for op in job.ops:
+    for i, op in enumerate(job.ops):
         before = batch
         more = [job.decision.of(job.number)] if op.barrier and job.decision else []
         after = op.call("apply", before, *more)
@@ -111,7 +117,7 @@ def _apply(job: _Job) -> Told:
         gone = marked.filter(pl.col("drop").is_not_null())
         dropped.append(_dropped(op.name, gone, before.columns))
         ledger.append(_counted(op.name, marked))
-        samples.append(_sampled(op, marked))
+        samples.append(_sampled(op, marked, shown=i >= job.n_unshown))
         batch = after.filter(reason.is_null())
     files.write_parquet(beside(job.out, "dropped"), pl.concat(dropped))
     files.write_parquet(beside(job.out, "ledger"), pl.concat(ledger))
@@ -157,7 +163,7 @@ def _counted(step: str, marked: pl.DataFrame) -> pl.DataFrame:
 # -- samples ----------------------------------------------------------------------------------------------------
 
 
-def _sampled(op: Op, marked: pl.DataFrame) -> pl.DataFrame:
+def _sampled(op: Op, marked: pl.DataFrame, shown: bool) -> pl.DataFrame:
     """A few rows that the step changed or dropped, chosen by their ids, so that shards change nothing."""
     touched = marked.filter(pl.col("changed") | pl.col("drop").is_not_null())
     if touched.is_empty():
@@ -169,13 +175,16 @@ def _sampled(op: Op, marked: pl.DataFrame) -> pl.DataFrame:
         ),
         ["what", "_lang", "_kind"],
     )
-    private = bool(op.loaded.constant("PRIVATE", False))
     rows = []
     for what, lang, source, name, reason, old, new in chosen.select(
         "what", "_lang", "_source", "id", "drop", "_before", "text"
     ).iter_rows():
         before, after = excerpt(old or "", new or "", LONG) if what == "changed" else ((old or "")[:LONG], "")
-        rows.append((op.name, what, lang, source, name, reason or "", "" if private else before, after))
+        if op.private:
+            before = ""
+        if not shown:
+            before, after = NOT_SHOWN, NOT_SHOWN if what == "changed" else ""
+        rows.append((op.name, what, lang, source, name, reason or "", before, after))
     return pl.DataFrame(rows, schema=SAMPLES, orient="row")
 
 
