@@ -242,11 +242,18 @@ def _advice(
             f"the error left after n labels is (1 + n / {curve.half:.0f}) ** -a, with a = {curve.usual:.2f} ({curve.low:.2f} to "
             f"{curve.high:.2f} over languages): fitted on {curve.on}, {curve.n_langs} languages, up to {curve.most:,} labels"
         )
-        best = [each for each in order if each.first_hundred is not None and asked.learns(each.tag)][:3]
-        if best:
-            evidence.append("the next hundred help most in " + "; ".join(
-                f"{facts(each.tag).name}: {_gain(each.first_hundred)}" for each in best if each.first_hundred
-            ))  # fmt: skip
+        helped = [
+            (each.tag, _gain(each.first_hundred))
+            for each in order
+            if each.first_hundred is not None and asked.learns(each.tag)
+        ]
+        alike = [tag for tag, words in helped if words == helped[0][1]]
+        if len(alike) > 3:
+            names = ", ".join(facts(tag).name for tag in alike[:3])
+            evidence.append(f"the next hundred help alike in {names} and {len(alike) - 3} more: {helped[0][1]}")
+        elif helped:
+            told = "; ".join(f"{facts(tag).name}: {words}" for tag, words in helped[:3])
+            evidence.append(f"the next hundred help most in {told}")
         if curve.usual < FLAT and not own:
             evidence.append(
                 "for this task target labels brought next to nothing beyond those of the source in what was fitted; "

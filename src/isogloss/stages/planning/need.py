@@ -165,9 +165,11 @@ def budget(text: str) -> Budget:
 
     >>> budget("8h, 600 labels, 50 EUR")
     Budget(seconds=28800.0, labels=600, money=50.0, currency='EUR')
+    >>> budget("8h,1,500 labels").labels
+    1500
     """
     found: dict[str, Any] = {}
-    for piece in re.split(r"[,;]\s+|\s*;\s*|\s+and\s+", text.strip()):
+    for piece in re.split(r"[,;]\s+|\s*;\s*|(?<=[^\W\d]),(?=\d)|\s+and\s+", text.strip()):
         match = _AMOUNT.fullmatch(piece.strip())
         if not match:
             raise InputError(f"--budget: '{piece}' is no amount; write e.g. \"8h, 600 labels, 50 EUR\"")
@@ -236,6 +238,10 @@ def tags(codes: Sequence[str]) -> tuple[dict[str, str], list[str]]:
             notes.append(seen.note)
         elif not seen.variety and not lang_table.plainly(code, seen.tag):
             notes.append(f"'{code}' is read as {seen.tag} ({lang_table.facts(seen.tag).name})")
+        if seen.tag.endswith("_Sgnw"):
+            notes.append(
+                f"'{code}' is a signed language: as text it is SignWriting, which the tokenizers of base models do not read"
+            )
         if seen.variety:
             notes.append(f"'{code}' is planned for as {seen.tag}; a region is a slice of its rows, not a language")
         if seen.tag in found and found[seen.tag] != code:
