@@ -12,7 +12,6 @@ from hypothesis import settings
 
 from places import Place, Said, make_place
 
-
 # how long an example takes is the machine's affair
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
