@@ -74,20 +74,20 @@ class AtTheEnd:
         norm = float(torch.nn.utils.get_total_norm(grads)) * per_unit if grads else 0.0
         finite = norm - norm == 0.0
         factor = per_unit * (min(1.0, self._clip / (norm + 1e-6)) if self._clip else 1.0) if finite else 1.0
-        if self._scaler is None and finite and isinstance(self.optimizer, torch.optim.AdamW) and factor > 0.0:
+        divides = self._scaler is None and isinstance(self.optimizer, torch.optim.AdamW) and factor > 0.0
+        if finite and divides:
             # the fused kernel divides gradients as it reads them, as it does for a GradScaler: one pass less over all
-            self.optimizer.grad_scale = torch.tensor(1.0 / factor, dtype=torch.float32, device=grads[0].device)  # type: ignore[attr-defined]
-            self.optimizer.step()
-            self.optimizer.grad_scale = None  # type: ignore[attr-defined]
-            self.optimizer.zero_grad(set_to_none=True)
-            return norm
-        if finite:
+            scale = torch.tensor(1.0 / factor, dtype=torch.float32, device=grads[0].device) if grads else None
+            self.optimizer.grad_scale = scale  # type: ignore[attr-defined]
+        elif finite:
             torch._foreach_mul_(grads, factor)
         if self._scaler is not None:  # it must see overflows too: it leaves the step out and scales down
             self._scaler.step(self.optimizer)
             self._scaler.update()
         elif finite:
             self.optimizer.step()
+            if divides:
+                self.optimizer.grad_scale = None  # type: ignore[attr-defined]
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 

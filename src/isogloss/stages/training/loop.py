@@ -168,7 +168,7 @@ def _steps(
 
         # An evaluation: dev decides what is best, whether every language held, and whether to go on.
         started = time.monotonic()
-        _written(job, ledger)  # operations and joules as of now
+        _count(job, ledger)
         with ledger.during("evaluating"):
             spent = world.same(ledger.spent(spec.stop.per)) if spec.stop and spec.stop.gain else None
             on_disk = world.same(store.steps()) if spec.keep else ()
@@ -218,10 +218,15 @@ def _operations(job: Job) -> float:
     return float(sum(each.total for each in work) * job.trainee.world.size)
 
 
-def _written(job: Job, ledger: Ledger) -> dict[str, Any]:
-    """The ledger, kept on disk, with the operations and the most memory so far."""
+def _count(job: Job, ledger: Ledger) -> None:
+    """Let the ledger have the operations and the most memory so far."""
     ledger.counts["flops"] = ledger.tried + _operations(job)
     ledger.peak = memory.peak()
+
+
+def _written(job: Job, ledger: Ledger) -> dict[str, Any]:
+    """The ledger as of now, kept on disk."""
+    _count(job, ledger)
     return ledger.write()
 
 
