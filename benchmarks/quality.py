@@ -32,6 +32,8 @@ from scipy.stats import rankdata
 
 from isogloss.core import identify
 from isogloss.parts.steps import quality
+from isogloss.stages import barrier
+from isogloss.stages.ops import Op
 
 GOOD = ("V", "F")
 DRAWS = 200
@@ -46,7 +48,7 @@ def area(score: np.ndarray, good: np.ndarray) -> float:
 
 
 def step(rows: pl.DataFrame, learn: pl.DataFrame, tail: float) -> pl.DataFrame:
-    decision = quality.decide(quality.summarise(learn), tail=tail)
+    decision = barrier.alone(Op("quality", {"tail": tail}), learn)
     return quality.apply(rows, decision, columns=True)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isogloss.core import measures
+from isogloss.core.frames import Frames
 from isogloss.parts.steps import quality
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -80,9 +81,13 @@ def corpus(n: int = 120, seed: int = 0) -> list[tuple[str | None, str | None]]:
 
 def decided(rows: pl.DataFrame, parts: int = 1, **knobs: float) -> pl.DataFrame:
     size = -(-rows.height // parts)
-    summaries = pl.concat([quality.summarise(rows[i : i + size]) for i in range(0, rows.height, size)])
+    shards = [rows[i : i + size] for i in range(0, rows.height, size)]
+    summaries = pl.concat([quality.summarise(shard) for shard in shards])
     pieces = summaries.partition_by("bucket") if summaries.height else [summaries]
-    return pl.concat([quality.decide(piece, **knobs) for piece in pieces])
+    named = pl.concat([quality.decide(piece) for piece in pieces])
+    looked = pl.concat([quality.inspect(shard, named) for shard in shards])
+    pieces = looked.partition_by("bucket") if looked.height else [looked]
+    return pl.concat([quality.settle(piece, Frames([summaries]), **knobs) for piece in pieces])
 
 
 @pytest.fixture(scope="module")

@@ -216,8 +216,12 @@ def n_units(text: str) -> int:
 
     if text.isascii():
         return len(text)
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    return len(text) + int(_tables()[3][points].sum())
+    return int(units(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")).sum())
+
+
+def units(points: np.ndarray) -> np.ndarray:
+    """What each code point counts: 2 where it stands for a syllable or a word, else 1."""
+    return _tables()[3][points] + 1
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,26 @@ AGAIN, FEWEST_WORDS, FEWEST_LINES = 4, 16, 4
 
 @cache
 def _shapes() -> tuple[Any, Any]:
-    """Letters with their marks and joiners; one character five times in a row or more."""
+    """Runs of what is no letter, mark or joiner; one character five times in a row or more."""
     import regex
 
-    return regex.compile(r"[\p{L}\p{M}\u200c\u200d]"), regex.compile(r"(\S)\1{4,}")
+    return regex.compile(r"[^\p{L}\p{M}\u200c\u200d]+"), regex.compile(r"(\S)\1{4,}")
+
+
+@cache
+def _no_letters() -> Any:
+    import regex
+
+    return regex.compile(r"\P{L}+")
+
+
+def letters(text: str) -> str:
+    """The letters of a text, without their marks.
+
+    >>> letters("a1, b!")
+    'ab'
+    """
+    return str(_no_letters().sub("", text))
 
 
 def symbols(text: str) -> float:
@@ -33,7 +49,7 @@ def symbols(text: str) -> float:
     (0.5, 0.0, 1.0)
     """
     packed = "".join(pieces(text, READ).split())
-    return 1 - len(_shapes()[0].findall(packed)) / len(packed) if packed else 1.0
+    return sum(map(len, _shapes()[0].findall(packed))) / len(packed) if packed else 1.0
 
 
 def repeated(text: str) -> float:

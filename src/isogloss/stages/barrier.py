@@ -117,7 +117,7 @@ def alone(op: Op, batch: pl.DataFrame) -> pl.DataFrame:
             found = op.call(function, Frames([frame]), *more)
         else:
             frame = frame.with_columns(pl.lit(0, SHARD).alias("shard")) if op.by_shard else frame
-            found = pl.concat([op.call(function, piece) for piece in _buckets(frame)])
+            found = pl.concat([op.call(function, piece, *more) for piece in _buckets(frame)])
         return found.drop("shard") if op.by_shard else found
 
     summaries = op.call("summarise", batch)

@@ -16,7 +16,7 @@ from typing import Literal
 from isogloss.core.identify.chars import Ngrams
 from isogloss.core.identify.reading import FITS, UNKNOWN, Identifier, Reading
 
-__all__ = ["FITS", "UNKNOWN", "Identifier", "Kind", "Ngrams", "Reading", "load", "ngrams", "packaged"]
+__all__ = ["FITS", "UNKNOWN", "Identifier", "Kind", "Ngrams", "Reading", "load", "ngrams", "packaged", "tags"]
 
 Kind = Literal["both", "ngrams", "py3langid"]
 
@@ -45,6 +45,14 @@ def _read(folder: Path, stamp: tuple[str, ...]) -> Ngrams:
     from isogloss.core.identify import chars
 
     return chars.read(folder, folder.name)
+
+
+def tags(kind: Kind = "both", model: Path | None = None) -> frozenset[str]:
+    """The tags that an identifier knows; without py3langid's model, which is large."""
+    from isogloss.core.identify import py3
+
+    theirs = frozenset() if kind == "ngrams" else frozenset(py3.tags())
+    return theirs if kind == "py3langid" else theirs | frozenset(ngrams(model).tags)
 
 
 def load(kind: Kind = "both", model: Path | Ngrams | None = None) -> Identifier:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from isogloss.core.identify.reading import Identifier, Reading
+from isogloss.core.identify.reading import Identifier, Reading, readings
 from isogloss.core.identify.relatives import close
 
 if TYPE_CHECKING:
@@ -48,9 +48,8 @@ class Both:
         import numpy as np
 
         one = self.first.read(texts, among)
-        wide = self.second.read(texts, among)
         more = [tag for tag in self._more if among is None or tag in among]
-        other = self.second.read(texts, more)
+        wide, other = readings(self.second, texts, [among, more])
         columns = [other.tags.index(tag) for tag in self._more]
         odds, says = self.agreement(one, wide)
         own = log_odds(one.fits)

@@ -41,8 +41,10 @@ SIGNS = (
 ALONE = (0.85, 0.06, 0.2)
 # A text of as many characters has half the say of a long one.
 SHORT = 50
+# How much likelier, in log odds, a long text is taken to be in a language that is not known than training texts say.
+CAUTION = 0.0
 # Texts scored at a time.
-LOT = 512
+LOT, LOT_CHARS = 512, 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +69,10 @@ class Ngrams:
         allowed = np.array([among is None or tag in among for tag in self.tags], dtype=bool)
         probs = np.zeros((len(texts), len(self.tags)))
         fits = np.zeros(len(texts))
-        for begin in range(0, len(texts), LOT) if allowed.any() else []:
-            normals = [normal(pieces(text)) for text in texts[begin : begin + LOT]]
-            scores = self.table.scores(normals)
-            own, fit = self.weigh(scores, fits_script(normals, self.tags) & allowed)
-            probs[begin : begin + LOT] = own
-            fits[begin : begin + LOT] = fit
+        normals = [normal(pieces(text)) for text in texts] if allowed.any() else []
+        for own in lots(normals):
+            scores = self.table.scores(normals[own])
+            probs[own], fits[own] = self.weigh(scores, fits_script(normals[own], self.tags) & allowed)
         return Reading(self.tags, probs, fits)
 
     def weigh(self, scores: Scores, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,11 +82,23 @@ class Ngrams:
         total = np.where(allowed, weighted(scores), -np.inf)
         probs = softmax(total * temperature(self.beta, scores.n_chars)[:, None])
         odds = signs_of(scores, total, self.usual) @ self.weights[:-1] + self.weights[-1]
+        odds -= CAUTION * scores.n_chars / (scores.n_chars + SHORT)
         odds += np.where(allowed.sum(1) == 1, alone(self.tags)[total.argmax(1)], 0)
         fit = 1 / (1 + np.exp(-odds))
         nowhere = ~allowed.any(1)
         probs[nowhere], fit[nowhere] = 0, 0
         return probs, fit
+
+
+def lots(normals: Sequence[str]) -> list[slice]:
+    """Texts to score at a time: `LOT` of them, or `LOT_CHARS` characters; some hundred bytes each are held meanwhile."""
+    found, begin, size = [], 0, 0
+    for i, text in enumerate(normals):
+        if i - begin == LOT or (size and size + len(text) > LOT_CHARS):
+            found.append(slice(begin, i))
+            begin, size = i, 0
+        size += len(text)
+    return [*found, slice(begin, len(normals))] if begin < len(normals) else found
 
 
 def weighted(scores: Scores) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 HALF = 0.5
 # From so many letters on a text in Japanese has kana, and one in Korean Hangul.
 LONG = 12
+# Languages in Hebrew letters that are spelled as Yiddish is, and what only these write.
+YIDDISH = ("ydd", "yih", "yid", "lad")
+_YIDDISH_LETTERS = (
+    "\u05d0\u05b7", "\u05d0\u05b8", "\u05f0", "\u05f1", "\u05f2", "\u05e4\u05bf", "\u05d9\u05b4", "\ufb2e", "\ufb2f", "\ufb1f",
+)  # fmt: skip
 _scripts: dict[str, str] = {}
 
 
@@ -41,6 +46,8 @@ def own_text(text: str) -> str:
     >>> own_text("ጥሩ https://example.org/a @abc")
     'ጥሩ    '
     """
+    if "@" not in text and "://" not in text and "www." not in text.lower():
+        return text
     return str(_apart().sub(" ", text))
 
 
@@ -54,6 +61,19 @@ def _columns(tags: tuple[str, ...]) -> tuple[dict[str, int], np.ndarray]:
     return {name: i for i, name in enumerate(names)}, written.reshape(len(names), len(tags))
 
 
+def by_letter(texts: Sequence[str], numbers: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each character of texts, end to end: its text, the number of its script (-1: another one, -2: no letter), its code point."""
+    import numpy as np
+
+    sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+    code = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    distinct = np.unique(code)
+    found = scripts_of("".join(map(chr, distinct.tolist())))
+    of = np.full(int(distinct.max(initial=0)) + 1, -2, np.int16)
+    of[distinct] = [numbers.get(name, -1) if (name := found[chr(c)]) else -2 for c in distinct.tolist()]
+    return np.repeat(np.arange(len(texts)), sizes), of[code], code
+
+
 def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
     """Which of the languages (N, L) each text may be in, by its letters alone; no letters, no language.
 
@@ -63,18 +83,12 @@ def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
     import numpy as np
 
     numbers, written = _columns(tuple(tags))
-    counts = np.zeros((len(normals), len(numbers)))
-    letters = np.zeros(len(normals))
-    sizes = np.fromiter(map(len, normals), np.int64, len(normals))
-    joined = "".join(normals)
-    code = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    row = np.repeat(np.arange(len(normals)), sizes)
-    distinct, back = np.unique(code, return_inverse=True)
-    found = scripts_of("".join(map(chr, distinct.tolist())))
-    of = np.array([numbers.get(found[chr(c)], -1) if found[chr(c)] else -2 for c in distinct.tolist()], np.int64)
-    script = of[back] if len(code) else np.zeros(0, np.int64)
-    np.add.at(letters, row[script > -2], 1)
-    np.add.at(counts, (row[script >= 0], script[script >= 0]), 1)
+    row, script, _ = by_letter(normals, numbers)
+    letter = script > -2
+    letters = np.bincount(row[letter], minlength=len(normals))
+    named = script >= 0
+    cells = np.bincount(row[named] * len(numbers) + script[named], minlength=len(normals) * len(numbers))
+    counts = cells.reshape(len(normals), len(numbers)).astype(np.float64)
     share = (counts @ written) / np.maximum(letters, 1)[:, None]
     fits = (share >= HALF) & (letters > 0)[:, None]
     for column, tag in enumerate(tags):  # Japanese and Korean are Han and more, and a text of some length has that more
@@ -82,6 +96,10 @@ def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
         more = [numbers[name] for name in names if name != "Hani"]
         if 0 < len(more) < len(names):
             fits[:, column] &= (letters < LONG) | (counts[:, more].sum(1) >= letters / 10)
+    if "Hebr" in numbers:
+        columns = [column for column, tag in enumerate(tags) if tag[4:] == "Hebr" and tag[:3] not in YIDDISH]
+        for i in np.flatnonzero(counts[:, numbers["Hebr"]]).tolist():
+            fits[i, columns] &= not looks_yiddish(normals[i])
     for i in np.flatnonzero(counts[:, numbers["Hani"]]).tolist() if "Hani" in numbers else []:
         simple, traditional = han_form(normals[i])
         for column in np.flatnonzero(fits[i]).tolist():
@@ -132,6 +150,22 @@ def han_form(text: str) -> tuple[int, int]:
     """
     found = [_han(character) for character in text if character >= "\u3400"]
     return found.count(1), found.count(2)
+
+
+def looks_yiddish(text: str) -> bool:
+    """Whether a text in Hebrew letters is spelled as Yiddish is: points that make letters, not vowels, or ayin as a vowel.
+
+    Hebrew has three ayin in a hundred letters, Yiddish twelve; vocalised Hebrew has points of other kinds as well.
+
+    >>> looks_yiddish("אַלע מענטשן ווערן געבוירן פֿרײַ"), looks_yiddish("כל בני האדם נולדו בני חורין ושווים בערכם")
+    (True, False)
+    """
+    letters = sum("\u05d0" <= c <= "\u05f2" for c in text)
+    points = sum("\u05b0" <= c <= "\u05c7" for c in text)
+    own = sum(map(text.count, _YIDDISH_LETTERS))
+    if own >= 2 and own >= letters / 50 and points <= 2 * own:
+        return True
+    return letters >= LONG and text.count("\u05e2") >= max(4, letters * 0.07) and points <= 2 * own
 
 
 def dense(word: str) -> bool:

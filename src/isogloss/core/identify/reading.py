@@ -49,3 +49,9 @@ class Identifier(Protocol):
     def read(self, texts: Sequence[str], among: Sequence[str] | None = None) -> Reading:
         """What it says of texts; `among` are the only languages that it may name, as if it knew no others."""
         ...
+
+
+def readings(reader: Identifier, texts: Sequence[str], amongs: Sequence[Sequence[str] | None]) -> list[Reading]:
+    """What an identifier says of texts where it may name only these, or those; one that has `readings` reads them once."""
+    several = getattr(reader, "readings", None)
+    return several(texts, amongs) if several else [reader.read(texts, among) for among in amongs]

@@ -125,11 +125,14 @@ class Table:
         where = self.find(found.hash)
         hit = where >= 0
         n_rows = len(normals) * KINDS
-        rows = found.row[hit].astype(np.int64) * KINDS + found.kind[hit]
-        order = np.argsort(rows, kind="stable")
-        ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
-        ones = np.ones(len(rows), np.int64)
-        counts = sparse.csr_matrix((ones, where[hit][order], ends), shape=(n_rows, len(self.hash)))
+        # A gram that stands in a text several times is looked up once: short grams do, and are in many languages.
+        key = (found.row[hit].astype(np.int64) * KINDS + found.kind[hit]) << 32 | where[hit]
+        key.sort()
+        begin = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(key) else key
+        times = np.diff(np.append(begin, len(key)))
+        key = key[begin]
+        ends = np.searchsorted(key >> 32, np.arange(n_rows + 1))
+        counts = sparse.csr_matrix((times, key & 0xFFFFFFFF, ends), shape=(n_rows, len(self.hash)))
         packed = np.asarray((counts @ self._matrix).toarray()).reshape(len(normals), KINDS, self.n_langs)
         n = found.n[:, :, None]
         gain = (packed & (_SEEN - 1)) / STEP

@@ -36,8 +36,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from isogloss.core import keys as _keys
 from isogloss.core import near as _near
-from isogloss.core.identify.letters import han_form, own_text
+from isogloss.core.identify.letters import by_letter, han_form, own_text
 from isogloss.core.identify.relatives import close
 from isogloss.core.scripts import unicode_scripts
 
@@ -113,6 +114,31 @@ def script_share(text: str, script: str) -> float | None:
     return share
 
 
+def letters_of(texts: Sequence[str], tags: Sequence[str | None]) -> tuple[list[int], list[float | None]]:
+    """The letters of each text, as `n_letters` counts them, and the share that is in the script of its tag, as `script_share`."""
+    import numpy as np
+
+    own = sorted({tag[4:] for tag in tags if tag})
+    names = sorted({name for script in own for name in unicode_scripts(script)})
+    row, script, code = by_letter(texts, {name: i for i, name in enumerate(names)})
+    written = np.zeros((len(own) + 1, len(names) + 1), bool)
+    for i, each in enumerate(own):
+        written[i, [names.index(name) for name in unicode_scripts(each)]] = True
+    of = np.array([own.index(tag[4:]) if tag else len(own) for tag in tags], dtype=np.int64)
+    letter = script > -2
+    row, script, worth = row[letter], script[letter], _keys.units(code[letter]).astype(np.int64)
+    total = np.bincount(row, weights=worth, minlength=len(texts))
+    hit = written[of[row], script]  # the last column, of other scripts, is no one's
+    mine = np.bincount(row[hit], weights=worth[hit], minlength=len(texts))
+    found: list[float | None] = []
+    for text, tag, n, n_own in zip(texts, tags, total.tolist(), mine.tolist(), strict=True):
+        told = bool(tag and n and _letters_of(tag[4:]) is not None)
+        # Han is told apart by more than the script, and a script that no language of ours has is not counted above.
+        alone = tag is not None and (tag[4:] in _OTHER_HAN or not n_own)
+        found.append(script_share(text, tag[4:]) if told and alone and tag else n_own / n if told else None)
+    return [int(n) for n in total], found
+
+
 def main_script(text: str, scripts: Sequence[str]) -> str | None:
     """Give the first of the scripts with the greatest share of the letters, or None."""
     shares = [(script_share(text, script) or 0.0, -i) for i, script in enumerate(scripts)]
@@ -122,7 +148,9 @@ def main_script(text: str, scripts: Sequence[str]) -> str | None:
 
 def known(identifier: Which = "both", model: Path | None = None) -> frozenset[str]:
     """Give the tags that the identifier knows."""
-    return frozenset(_identifier(identifier, model, ()).tags)
+    from isogloss.core import identify
+
+    return identify.tags(identifier, model)
 
 
 # -- the identifier, and what it lacks --------------------------------------------------------------------------
@@ -213,8 +241,7 @@ def remarks(langs: tuple[str, ...], *, identifier: Which = "both", model: Path |
 # -- one text ---------------------------------------------------------------------------------------------------
 
 
-def _scripts_doubt(text: str, tag: str, min_script: float) -> str | None:
-    share = script_share(text, tag[4:])
+def _scripts_doubt(share: float | None, tag: str, min_script: float) -> str | None:
     if share is None or share >= min_script:
         return None
     return f"script: {share:.0%} {tag[4:]}, declared {tag}".replace("%", " %")
@@ -324,16 +351,17 @@ def apply(
     olds = batch["drop"].to_list() if "drop" in batch.columns else [None] * batch.height
     tags: list[str | None] = batch["lang"].to_list()
     texts = [own_text(text or "") for text in batch["text"].to_list()]
+    letters, written = letters_of(texts, tags)
     reasons: list[str | None] = [
-        _scripts_doubt(text, tag, min_script) if tag and old is None else None
-        for text, tag, old in zip(texts, tags, olds, strict=True)
+        _scripts_doubt(share, tag, min_script) if tag and old is None else None
+        for share, tag, old in zip(written, tags, olds, strict=True)
     ]
     open_rows = [
         i
-        for i, (text, tag) in enumerate(zip(texts, tags, strict=True))
+        for i, tag in enumerate(tags)
         if olds[i] is None
         and reasons[i] is None
-        and (columns or tag is None or (tag in knows and n_letters(text) >= min_letters))
+        and (columns or tag is None or (tag in knows and letters[i] >= min_letters))
     ]
     reading = reader.read([texts[i] for i in open_rows])
     best = dict(zip(open_rows, reading.best(), strict=True))
@@ -345,7 +373,7 @@ def apply(
             ranked = _ranked(reader.tags, reading.probs[place])
             tags[i], seen = _fill(texts[i], declared, ranked, fits[i], min_confidence)
             reasons[i] = None if tags[i] else "unknown language" + (f" ({seen})" if seen else "")
-        elif tag in knows and n_letters(texts[i]) >= min_letters:
+        elif tag in knows and letters[i] >= min_letters:
             says, confidence = best[i]
             if fits[i] >= FITS and confidence >= min_confidence and not close(says[:3], tag[:3]):
                 reasons[i] = f"another language: says {says[:3]} {confidence:.2f}, declared {tag}"

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from isogloss.core.frames import Frames
     from isogloss.core.identify.table import Table
 
 VERSION = 1
@@ -77,18 +78,22 @@ def sigmas(tail: float) -> float:
 # -- one text ---------------------------------------------------------------------------------------------------
 
 
-def plain(text: str) -> tuple[float, float, float]:
-    """Length (its logarithm), symbols and repetition of a text without addresses and @names."""
+def readable(text: str) -> str:
+    """What is read of a text: no addresses and @names, and of a long one its beginning, middle and end."""
+    return own_text(pieces(text, _measures.READ))
+
+
+def plain(text: str, read: str) -> tuple[float, float, float]:
+    """Length (its logarithm), symbols and repetition of a text, of which `read` is read."""
     import math
 
-    read = own_text(pieces(text, _measures.READ))
-    n = _near.n_units("".join(c for c in read if c.isalpha())) * max(1, len(text) / _measures.READ)
+    n = _near.n_units(_measures.letters(read)) * max(1, len(text) / _measures.READ)
     return math.log1p(round(n)), _measures.symbols(read), _measures.repeated(read)
 
 
-def form(text: str) -> str:
-    """The letters of a text as its words and n-grams are counted: at most `LONG` characters of it."""
-    return normal(pieces(own_text(pieces(text, _measures.READ)), LONG))
+def form(read: str) -> str:
+    """The letters of what is read of a text, as its words and n-grams are counted: at most `LONG` characters of it."""
+    return normal(pieces(read, LONG))
 
 
 def common(forms: Sequence[str], words: frozenset[str], usual: float) -> list[float]:
@@ -175,27 +180,57 @@ def _fluencies(tag: str, forms: tuple[str, ...]) -> tuple[np.ndarray, float]:
 
 
 def summarise(batch: pl.DataFrame) -> pl.DataFrame:
-    """Give at most `SAMPLE` rows of each language, those with the smallest mark (a hash of the text), and what they measure."""
+    """Give `lang, mark, bucket` of at most `SAMPLE` rows of each language, those with the smallest mark, a hash of the text."""
+    import polars as pl
+
+    return _first(_marked(batch).select("lang", "mark")).with_columns(_bucket(pl.col("lang")))
+
+
+def decide(summaries: pl.DataFrame) -> pl.DataFrame:
+    """Name the texts of each language that it is learned from: `lang, mark`, the `SAMPLE` smallest of all."""
+    return _first(summaries.select("lang", "mark"))
+
+
+def inspect(batch: pl.DataFrame, decision: pl.DataFrame) -> pl.DataFrame:
+    """Measure these texts: `lang, mark, text` (its letters), `length, symbols, repeated, bucket`."""
+    import polars as pl
+
+    chosen = _marked(batch).unique(["lang", "mark"], keep="any").join(decision, on=["lang", "mark"], how="semi")
+    schema = {
+        "lang": pl.String, "mark": pl.UInt64, "text": pl.String, "length": pl.Float64, "symbols": pl.Float64,
+        "repeated": pl.Float64,
+    }  # fmt: skip
+    found = []
+    for tag, mark, text in chosen.sort("lang", "mark").select("lang", "mark", "text").iter_rows():
+        read = readable(text)
+        found.append((tag, mark, form(read), *plain(text, read)))
+    return pl.DataFrame(found, schema=schema, orient="row").with_columns(_bucket(pl.col("lang")))
+
+
+def _marked(batch: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     rows = batch.filter(pl.col("lang").is_not_null() & pl.col("text").is_not_null())
     if "drop" in rows.columns:
         rows = rows.filter(pl.col("drop").is_null())
-    marked = rows.select("lang", "text").with_columns(
-        pl.Series("mark", [_near.digest(text).hex() for text in rows["text"].to_list()], dtype=pl.String)
-    )
-    some = marked.unique(["lang", "mark"]).sort("lang", "mark")
-    some = some.filter(pl.int_range(pl.len()).over("lang") < SAMPLE)
-    schema = {
-        "lang": pl.String, "mark": pl.String, "text": pl.String, "length": pl.Float64, "symbols": pl.Float64,
-        "repeated": pl.Float64,
-    }  # fmt: skip
-    found = [(tag, mark, form(text), *plain(text)) for tag, text, mark in some.iter_rows()]
-    frame = pl.DataFrame(found, schema=schema, orient="row")
-    return frame.with_columns((pl.col("lang").hash(0) % BUCKETS).cast(pl.Int64).alias("bucket"))
+    marks = [int.from_bytes(_near.digest(text)[:8]) for text in rows["text"].to_list()]
+    return rows.select("lang", "text", pl.Series("mark", marks, dtype=pl.UInt64))
 
 
-def decide(summaries: pl.DataFrame, *, tail: Tail = 0.001) -> pl.DataFrame:
+def _first(rows: pl.DataFrame) -> pl.DataFrame:
+    """The `SAMPLE` smallest marks of each language."""
+    import polars as pl
+
+    return rows.unique(["lang", "mark"]).sort("lang", "mark").filter(pl.int_range(pl.len()).over("lang") < SAMPLE)
+
+
+def _bucket(lang: pl.Expr) -> pl.Expr:
+    import polars as pl
+
+    return (lang.hash(0) % BUCKETS).cast(pl.Int64).alias("bucket")
+
+
+def settle(inspected: pl.DataFrame, summaries: Frames, *, tail: Tail = 0.001) -> pl.DataFrame:
     """Learn, for each language, its common words and the median, spread and threshold of each measure.
 
     Knobs
@@ -208,8 +243,7 @@ def decide(summaries: pl.DataFrame, *, tail: Tail = 0.001) -> pl.DataFrame:
     import polars as pl
 
     rows: list[tuple[Any, ...]] = []
-    whole = summaries.unique(["lang", "mark"], keep="any").sort("lang", "mark")
-    whole = whole.filter(pl.int_range(pl.len()).over("lang") < SAMPLE)
+    whole = inspected.unique(["lang", "mark"], keep="any").sort("lang", "mark")
     for (tag,), own in sorted(whole.group_by("lang", maintain_order=True), key=lambda item: str(item[0])):
         if own.height < FEWEST:
             rows.append((tag, "few", "", *[None] * 5, own.height))
@@ -335,13 +369,16 @@ def apply(batch: pl.DataFrame, decision: pl.DataFrame, *, columns: bool = False)
             by_tag.setdefault(tag, []).append(i)
     told = {key[0]: frame for key, frame in decision.group_by("lang")}
     for tag, rows in by_tag.items():
-        for i in rows:
-            if not any(c.isalpha() for c in own_text(pieces(texts[i], 20 * _measures.READ))):
+        reads = [readable(texts[i]) for i in rows]
+        for i, read in zip(rows, reads, strict=True):
+            if not any(map(str.isalpha, read)) and not any(
+                map(str.isalpha, own_text(pieces(texts[i], 20 * _measures.READ)))
+            ):
                 reasons[i] = "no letters"
         own = told.get(tag)
         if own is None or own["what"][0] == "few":
             continue
-        found = _measured(tag, [texts[i] for i in rows], own)
+        found = _measured(tag, [texts[i] for i in rows], reads, own)
         limits = {r["name"]: r for r in own.filter(pl.col("what") == "measure").to_dicts()}
         far = np.zeros(len(rows))
         for name in MEASURES:
@@ -361,12 +398,12 @@ def apply(batch: pl.DataFrame, decision: pl.DataFrame, *, columns: bool = False)
     )
 
 
-def _measured(tag: str, texts: Sequence[str], own: pl.DataFrame) -> dict[str, Any]:
+def _measured(tag: str, texts: Sequence[str], reads: Sequence[str], own: pl.DataFrame) -> dict[str, Any]:
     import numpy as np
     import polars as pl
 
-    forms = [form(text) for text in texts]
-    first = np.array([plain(text) for text in texts]).reshape(-1, 3)
+    forms = [form(read) for read in reads]
+    first = np.array([plain(text, read) for text, read in zip(texts, reads, strict=True)]).reshape(-1, 3)
     usual = dict(own.filter(pl.col("what") == "usual").select("name", "median").iter_rows())
     words = frozenset(own.filter(pl.col("what") == "word")["name"].to_list())
     reader = _packaged(tag) or _own(tuple(own.filter(pl.col("what") == "text")["name"].to_list()))
