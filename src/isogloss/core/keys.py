@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SEED = 42
 # Texts of so many characters together are worked on at once: some 50 bytes each.
-AT_ONCE = 400_000
+AT_ONCE = 60_000
 
 _LETTER, _NUMBER, _SYMBOL, _DROP, _EDGE, _SPACE, _SOFT, _HYPHEN, _ACCENT = range(9)
 # Marks that are content: 5 % is not 5, C# is not C.

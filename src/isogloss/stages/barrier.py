@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from isogloss.core import files
-from isogloss.core.engine import Engine
+from isogloss.core.engine import Engine, give_back
 from isogloss.core.errors import IsoglossError
 from isogloss.core.frames import Frames
 from isogloss.core.say import Say
@@ -88,6 +88,7 @@ def ask(job: Asked) -> Told:
     # A shard of which nothing is asked need not be read.
     batch = files.read_parquet(job.shard) if not more or more[0].height else _nothing(job.shard)
     files.write_parquet(job.out, job.op.call(job.function, batch, *more))
+    give_back()
     return Told(job.out, batch.height, int(batch["text"].str.len_bytes().sum()))
 
 
@@ -167,6 +168,7 @@ def decide(op: Op, function: str, summaries: Sequence[Path], folder: Path, *more
     for piece in folder.glob("*.held"):
         files.remove(piece)
     files.write_json(folder / "decision.json", {"by_shard": op.by_shard})
+    give_back()
     return decision
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from isogloss.core.identify.caution import doubted
 from isogloss.core.identify.reading import Identifier, Reading, readings
 from isogloss.core.identify.relatives import close
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # How log odds of the first's fit are made from its own log odds and from the second's: tools/make_langid.py, while relatives
 # counted as rivals. Without them it prints (0.635, 0.575, -2.969), by which fewer known texts are named on SIB-200 dev.
 SAY = (0.64, 0.45, -1.27)
+# As in `chars`: the more languages are known, the more often a text fits one of them by chance.
+DOUBT = (0.5, 2.5)
 # Log odds for the first where the two name close relatives; chosen on SIB-200 dev and Nynorsk from the web.
 KIN = 1.0
 
@@ -47,7 +50,8 @@ class Both:
         """What the two say of texts; `among` are the only languages that they may name."""
         import numpy as np
 
-        one = self.first.read(texts, among)
+        plain = getattr(self.first, "plain", self.first.read)
+        one: Reading = plain(texts, among)
         more = [tag for tag in self._more if among is None or tag in among]
         wide, other = readings(self.second, texts, [among, more])
         columns = [other.tags.index(tag) for tag in self._more]
@@ -61,7 +65,8 @@ class Both:
         share = np.divide(fit, total, out=np.zeros_like(total), where=total > 0)[:, None]
         probs = np.hstack([one.probs * share, other.probs[:, columns] * (1 - share) * (total > 0)[:, None]])
         own = probs.argmax(1) < len(self.first.tags)
-        return Reading(self.tags, probs, np.where(whole > 0, whole, np.where(own, fit, rest)))
+        reading = Reading(self.tags, probs, np.where(whole > 0, whole, np.where(own, fit, rest)))
+        return doubted(reading, texts, among, *DOUBT)
 
     def kin(
         self, one: Reading, wide: Reading, other: Reading, fit: np.ndarray, rest: np.ndarray

@@ -71,7 +71,7 @@ def by_letter(texts: Sequence[str], numbers: Mapping[str, int]) -> tuple[np.ndar
     found = scripts_of("".join(map(chr, distinct.tolist())))
     of = np.full(int(distinct.max(initial=0)) + 1, -2, np.int16)
     of[distinct] = [numbers.get(name, -1) if (name := found[chr(c)]) else -2 for c in distinct.tolist()]
-    return np.repeat(np.arange(len(texts)), sizes), of[code], code
+    return np.repeat(np.arange(len(texts), dtype=np.int32), sizes), of[code], code
 
 
 def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
@@ -87,7 +87,7 @@ def fits_script(normals: Sequence[str], tags: Sequence[str]) -> np.ndarray:
     letter = script > -2
     letters = np.bincount(row[letter], minlength=len(normals))
     named = script >= 0
-    cells = np.bincount(row[named] * len(numbers) + script[named], minlength=len(normals) * len(numbers))
+    cells = np.bincount(row[named] * np.int32(len(numbers)) + script[named], minlength=len(normals) * len(numbers))
     counts = cells.reshape(len(normals), len(numbers)).astype(np.float64)
     share = (counts @ written) / np.maximum(letters, 1)[:, None]
     fits = (share >= HALF) & (letters > 0)[:, None]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isogloss.core.identify.grams import pieces
 from isogloss.core.identify.letters import alone, fits_script
@@ -28,7 +28,6 @@ HEAT = 2.17
 ALONE = 0.4
 # A text of as many bytes has half the say of a long one.
 SHORT = 60
-CAUTION = 0.0
 # Texts read at a time.
 LOT = 256
 # Labels that stand for another language in most text: of Kurdish in Arabic letters, which only this label reads, most is Sorani.
@@ -231,7 +230,6 @@ class Py3:
                 totals, signs = self._signs(looked, fitting & self._allowed(among))
                 nothing = ~np.isfinite(totals).any(1)
                 odds = signs @ np.array(WEIGHTS[:-1]) + WEIGHTS[-1]
-                odds -= CAUTION * looked.n_bytes / (looked.n_bytes + SHORT)
                 odds += np.where(np.isfinite(totals).sum(1) == 1, alone(self.tags)[totals.argmax(1)], 0)
                 shares, fit = softmax(totals * HEAT), 1 / (1 + np.exp(-odds))
                 shares[nothing], fit[nothing] = 0, 0

@@ -56,25 +56,3 @@ def close(a: str, b: str) -> bool:
         return found if found and found != "unknown" else code
 
     return a == b or macro(a) == macro(b) or any({a, b} <= set(line.split()) for line in CLOSE)
-
-
-@cache
-def strangers(known: tuple[str, ...]) -> tuple[float, ...]:
-    """Of those who speak each known language or a close relative in the same script, the share whose language is not known.
-
-    >>> [round(share, 1) for share in strangers(("swe_Latn", "dan_Latn", "hrv_Latn"))]
-    [0.3, 0.5, 0.6]
-    """
-    from isogloss.core.lang import facts, table
-
-    there = set(known)
-    found = []
-    for tag in known:
-        own = facts(tag).speakers or 0
-        kin = [
-            row.speakers or 0
-            for row in table().values()
-            if row.tag not in there and row.tag[4:] == tag[4:] and close(row.tag[:3], tag[:3])
-        ]
-        found.append(sum(kin) / (own + sum(kin)) if sum(kin) else 0.0)
-    return tuple(found)

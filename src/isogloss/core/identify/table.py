@@ -141,12 +141,12 @@ class Table:
         return Scores(by_kind.sum(1), by_kind / few, (packed >> 40) / few, found.n, found.n_chars)
 
     def column(self, lang: int) -> np.ndarray:
-        """What is added to the floor for every gram in one language, 0 where it lacks the gram: (F,)."""
+        """The byte that every gram has in one language, 0 where it lacks the gram: (F,)."""
         import numpy as np
 
-        own = self.lang == lang
-        out = np.zeros(len(self.hash), np.float32)
-        out[np.repeat(np.arange(len(self.hash)), np.diff(self.start))[own]] = self.gain[own] / np.float32(STEP)
+        own = np.flatnonzero(self.lang == lang)
+        out = np.zeros(len(self.hash), np.uint8)
+        out[np.searchsorted(self.start, own, side="right") - 1] = self.gain[own]
         return out
 
     def dense(self, hashes: np.ndarray) -> np.ndarray:

@@ -120,22 +120,26 @@ def letters_of(texts: Sequence[str], tags: Sequence[str | None]) -> tuple[list[i
 
     own = sorted({tag[4:] for tag in tags if tag})
     names = sorted({name for script in own for name in unicode_scripts(script)})
-    row, script, code = by_letter(texts, {name: i for i, name in enumerate(names)})
-    written = np.zeros((len(own) + 1, len(names) + 1), bool)
+    numbers = {name: i for i, name in enumerate(names)}
+    written = np.zeros((len(own) + 1, len(names) + 1), bool)  # the last column, of other scripts, is no one's
     for i, each in enumerate(own):
-        written[i, [names.index(name) for name in unicode_scripts(each)]] = True
+        written[i, [numbers[name] for name in unicode_scripts(each)]] = True
     of = np.array([own.index(tag[4:]) if tag else len(own) for tag in tags], dtype=np.int64)
-    letter = script > -2
-    row, script, worth = row[letter], script[letter], _keys.units(code[letter]).astype(np.int64)
-    total = np.bincount(row, weights=worth, minlength=len(texts))
-    hit = written[of[row], script]  # the last column, of other scripts, is no one's
-    mine = np.bincount(row[hit], weights=worth[hit], minlength=len(texts))
+    total, mine = np.zeros(len(texts)), np.zeros(len(texts))
+    for some in _keys.batches(texts):
+        row, script, code = by_letter(texts[some], numbers)
+        letter = script > -2
+        row, script, worth = row[letter], script[letter], _keys.units(code[letter])
+        hit = written[of[some][row], script]
+        n = some.stop - some.start
+        total[some] = np.bincount(row, weights=worth, minlength=n)
+        mine[some] = np.bincount(row[hit], weights=worth[hit], minlength=n)
     found: list[float | None] = []
-    for text, tag, n, n_own in zip(texts, tags, total.tolist(), mine.tolist(), strict=True):
-        told = bool(tag and n and _letters_of(tag[4:]) is not None)
+    for text, tag, n_all, n_own in zip(texts, tags, total.tolist(), mine.tolist(), strict=True):
+        told = bool(tag and n_all and _letters_of(tag[4:]) is not None)
         # Han is told apart by more than the script, and a script that no language of ours has is not counted above.
         alone = tag is not None and (tag[4:] in _OTHER_HAN or not n_own)
-        found.append(script_share(text, tag[4:]) if told and alone and tag else n_own / n if told else None)
+        found.append(script_share(text, tag[4:]) if told and alone and tag else n_own / n_all if told else None)
     return [int(n) for n in total], found
 
 

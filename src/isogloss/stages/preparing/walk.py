@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from isogloss.core import files
-from isogloss.core.engine import Engine
+from isogloss.core.engine import Engine, give_back
 from isogloss.core.errors import IsoglossError
 from isogloss.core.say import Say
 from isogloss.stages import barrier
@@ -119,6 +119,8 @@ def _apply(job: _Job) -> Told:
         ledger.append(_counted(op.name, marked))
         samples.append(_sampled(op, marked, shown=i >= job.n_unshown))
         batch = after.filter(reason.is_null())
+        del before, after, marked, gone
+        give_back()
     files.write_parquet(beside(job.out, "dropped"), pl.concat(dropped))
     files.write_parquet(beside(job.out, "ledger"), pl.concat(ledger))
     files.write_parquet(beside(job.out, "samples"), pl.concat(samples))
