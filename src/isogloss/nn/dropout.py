@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from isogloss.nn import packed
+
 ATTENTION = "isogloss_rows"
 # Positions along an axis before numbers repeat; three axes of them fill 32 bits up to 64 heads.
 AXIS = 8192
@@ -45,22 +47,47 @@ class Draws:
         """
         call = self.calls.get(site, 0)
         self.calls[site] = call + 1
-        n = len(self._rows)
+        n, packing = len(self._rows), packed.current()
+        if packing is not None and x.ndim == 3 and x.shape[0] == 1:
+            return self._packed(x, p, site, call, packing)
         by_row = x.ndim >= 2 and x.shape[0] % n == 0 and (x.ndim > 2 or x.shape[0] == n)
         inner = (x.shape[0] // n, *x.shape[1:]) if by_row else tuple(x.shape)
         place = _places(inner, self._device)
-        keys = _mixed((self._rows if by_row else self._shared) + np.uint64((site % 2**20) * 64 + call % 64 + 1))
         first, second = (
-            torch.from_numpy(part.view(np.int32).copy()).to(self._device).view(-1, *[1] * place.ndim)
-            for part in ((keys & np.uint64(0xFFFFFFFF)).astype(np.uint32), (keys >> np.uint64(32)).astype(np.uint32))
+            part.view(-1, *[1] * place.ndim) for part in self._keys(self._rows if by_row else self._shared, site, call)
         )
-        hashed = place ^ first
-        hashed ^= hashed >> 16
-        hashed *= -2048144789
-        hashed += second
-        hashed ^= hashed >> 13
-        hashed *= -1028477387
-        return (hashed >= round(p * 2**32) - 2**31).view(x.shape)
+        return _stays(place, first, second, p).view(x.shape)
+
+    def _packed(self, x: torch.Tensor, p: float, site: int, call: int, packing: packed.Packing) -> torch.Tensor:
+        """The same of packed states `(1, N, D)`, or `(1, B, D)` of first tokens: the numbers of their padded places."""
+        (B, T), n = packing.shape, len(self._rows)
+        if x.shape[1] == len(packing.index):
+            rows, places = packing.rows, packing.places
+        else:
+            rows, T = torch.arange(B, device=x.device), 1
+            places = torch.zeros_like(rows)
+        each = B // n  # texts of a row
+        place = _places((each, T, x.shape[2]), self._device).flatten(0, 1)[rows % each * T + places]
+        first, second = (part[rows // each].view(-1, 1) for part in self._keys(self._rows, site, call))
+        return _stays(place, first, second, p).view(x.shape)
+
+    def _keys(self, of: np.ndarray, site: int, call: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Two keys of 32 bits for each row."""
+        keys = _mixed(of + np.uint64((site % 2**20) * 64 + call % 64 + 1))
+        low, high = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32), (keys >> np.uint64(32)).astype(np.uint32)
+        first, second = (torch.from_numpy(part.view(np.int32).copy()).to(self._device) for part in (low, high))
+        return first, second
+
+
+def _stays(place: torch.Tensor, first: torch.Tensor, second: torch.Tensor, p: float) -> torch.Tensor:
+    """A hash of places under keys, against the share that is dropped."""
+    hashed = place ^ first
+    hashed ^= hashed >> 16
+    hashed *= -2048144789
+    hashed += second
+    hashed ^= hashed >> 13
+    hashed *= -1028477387
+    return hashed >= round(p * 2**32) - 2**31
 
 
 def _mixed(keys: np.ndarray) -> np.ndarray:
@@ -100,18 +127,18 @@ def again() -> tuple[Any, Any]:
     """For `torch.utils.checkpoint`: contexts of a block's forward and of its repetition, which meets the same numbers."""
     from isogloss.nn import first
 
-    draws, asked = _draws.get(), first.asked()
+    draws, asked, packing = _draws.get(), first.asked(), packed.current()
     before = dict(draws.calls) if draws is not None else {}
 
     @contextlib.contextmanager
     def repeated() -> Iterator[None]:
         if draws is None:
-            with first.asking(asked):
+            with first.asking(asked), packed.packing(packing):
                 yield
             return
         after, draws.calls = draws.calls, dict(before)
         try:
-            with drawing(draws), first.asking(asked):
+            with drawing(draws), first.asking(asked), packed.packing(packing):
                 yield
         finally:
             draws.calls = after
@@ -163,16 +190,17 @@ class RowDropout(nn.Module):
         return dropped(x, self.p, self.dropout_site) if self.training else x
 
 
-def by_row(model: nn.Module, net: Any) -> None:
-    """Make every dropout of `model` one by row: modules are exchanged, and attention that drops is told how."""
+def by_row(model: nn.Module, net: Any, *, packs: bool = False) -> None:
+    """Make every dropout of `model` one by row: modules are exchanged, and attention that drops is told how, or what
+    computes it for packed texts."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
                 setattr(module, name, RowDropout(child.p).train(child.training))
     for site, module in enumerate(model.modules()):
         module.dropout_site = site  # type: ignore[assignment]
-    drops = any(getattr(net.config, name, 0) for name in ("attention_probs_dropout_prob", "attention_dropout"))
-    if drops and getattr(net, "_supports_attention_backend", False):
+    drops = any(getattr(net.config, name, 0) for name in packed.DROPS)
+    if (drops or packs) and getattr(net, "_supports_attention_backend", False):
         from transformers import AttentionInterface, AttentionMaskInterface
         from transformers.masking_utils import sdpa_mask
 
@@ -184,6 +212,9 @@ def by_row(model: nn.Module, net: Any) -> None:
 def attention(net: Any) -> str:
     """Which kernel computes attention, and why, in a sentence."""
     kind = getattr(net.config, "_attn_implementation", "eager")
+    drops = any(getattr(net.config, name, 0) for name in packed.DROPS)
+    if kind == ATTENTION and not drops:
+        return "attention: torch's kernel for texts of unequal length where it has one, its fused kernel elsewhere"
     if kind == ATTENTION:
         return "attention: a plain product in training, because its dropout is drawn by row; torch's fused kernel elsewhere"
     if kind == "eager":
@@ -204,6 +235,16 @@ def _attention(
     """Attention for transformers: torch's kernel where nothing is dropped, else a plain sum with a mask by row."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    packing = packed.current()
+    if packing is not None:
+        window = kwargs.get("sliding_window")
+        fits = (window is None or packing.shape[1] < window) and not dropout
+        if fits and packed.kernel(query.device, query.dtype, query.shape[-1]):
+            return packed.attention(query, key, value, packing, scaling), None
+        with packed.packing(None):
+            q, k, v = (packing.unpack(part.transpose(1, 2)).transpose(1, 2) for part in (query, key, value))
+            read, _ = _attention(module, q, k, v, attention_mask, dropout, scaling, **kwargs)
+        return (packing.pack(read) if query.shape[2] == len(packing.index) else read.transpose(0, 1)), None
     if not dropout:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=0.0, scaling=scaling, **kwargs)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
