@@ -33,7 +33,7 @@ def unpadded(model: Any) -> Any:
     """A copy whose dropouts are those by row, and which leaves padding out."""
     twin = copy.deepcopy(model)
     for one, packs in ((model, False), (twin, True)):
-        by_row(one, one.net, packs=packs)
+        by_row(one, one.net, attends=packs)
     packed.blocks(encoder.blocks(twin))
     twin.packs = True
     return twin

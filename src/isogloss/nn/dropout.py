@@ -26,6 +26,9 @@ ATTENTION = "isogloss_rows"
 # Positions along an axis before numbers repeat; three axes of them fill 32 bits up to 64 heads.
 AXIS = 8192
 TOKENS = -1  # the site of tokens that are not read
+# Up to so many tokens in bf16, the backward pass of torch's fused kernel on CPUs takes two to five times as long as that
+# of plain products (benchmarks/attention.py).
+PLAIN_TOKENS = 192
 
 
 class Draws:
@@ -190,9 +193,10 @@ class RowDropout(nn.Module):
         return dropped(x, self.p, self.dropout_site) if self.training else x
 
 
-def by_row(model: nn.Module, net: Any, *, packs: bool = False) -> None:
-    """Make every dropout of `model` one by row: modules are exchanged, and attention that drops is told how, or what
-    computes it for packed texts."""
+def by_row(model: nn.Module, net: Any, *, attends: bool = False) -> None:
+    """Make every dropout of `model` one by row: modules are exchanged, and attention that drops is told how.
+
+    `attends`: attention is computed here although nothing is dropped in it, as packed texts and bf16 on CPUs need."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
@@ -200,7 +204,7 @@ def by_row(model: nn.Module, net: Any, *, packs: bool = False) -> None:
     for site, module in enumerate(model.modules()):
         module.dropout_site = site  # type: ignore[assignment]
     drops = any(getattr(net.config, name, 0) for name in packed.DROPS)
-    if (drops or packs) and getattr(net, "_supports_attention_backend", False):
+    if (drops or attends) and getattr(net, "_supports_attention_backend", False):
         from transformers import AttentionInterface, AttentionMaskInterface
         from transformers.masking_utils import sdpa_mask
 
@@ -209,16 +213,20 @@ def by_row(model: nn.Module, net: Any, *, packs: bool = False) -> None:
         net.set_attn_implementation(ATTENTION)
 
 
-def attention(net: Any) -> str:
+def attention(net: Any, device: torch.device) -> str:
     """Which kernel computes attention, and why, in a sentence."""
     kind = getattr(net.config, "_attn_implementation", "eager")
-    drops = any(getattr(net.config, name, 0) for name in packed.DROPS)
-    if kind == ATTENTION and not drops:
-        return "attention: torch's kernel for texts of unequal length where it has one, its fused kernel elsewhere"
-    if kind == ATTENTION:
-        return "attention: a plain product in training, because its dropout is drawn by row; torch's fused kernel elsewhere"
     if kind == "eager":
         return f"attention: {type(net).__name__}'s own, which no fused kernel computes"
+    if any(getattr(net.config, name, 0) for name in packed.DROPS) and kind == ATTENTION:
+        return "attention: a plain product in training, because its dropout is drawn by row; torch's fused kernel elsewhere"
+    if kind == ATTENTION and device.type == "cpu":
+        return (
+            f"attention: a plain product in training up to {PLAIN_TOKENS} tokens, which is faster in bf16 on CPUs; torch's "
+            "fused kernel elsewhere"
+        )
+    if kind == ATTENTION:
+        return "attention: torch's kernel for texts of unequal length where it has one, its fused kernel elsewhere"
     return f"attention: torch's fused kernel ({kind}); no attention is dropped"
 
 
@@ -245,7 +253,7 @@ def _attention(
             q, k, v = (packing.unpack(part.transpose(1, 2)).transpose(1, 2) for part in (query, key, value))
             read, _ = _attention(module, q, k, v, attention_mask, dropout, scaling, **kwargs)
         return (packing.pack(read) if query.shape[2] == len(packing.index) else read.transpose(0, 1)), None
-    if not dropout:
+    if not dropout and not _plainly(query):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=0.0, scaling=scaling, **kwargs)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = query @ key.transpose(2, 3) * scaling
@@ -258,3 +266,9 @@ def _attention(
     site = int(getattr(module, "dropout_site", 0))
     weights = dropped(torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype), dropout, site)
     return (weights @ value).transpose(1, 2).contiguous(), None
+
+
+def _plainly(query: torch.Tensor) -> bool:
+    """Whether plain products are the faster attention here."""
+    learns = torch.is_grad_enabled() and query.requires_grad
+    return learns and query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.shape[2] <= PLAIN_TOKENS

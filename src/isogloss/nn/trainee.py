@@ -78,7 +78,8 @@ class Trainee:
         for name, p in model.named_parameters():
             p.requires_grad_(name in rates)
         self._packs = packed.wanted(model.net, world.device, world.precision, manner.padding_free)
-        dropout.by_row(model, model.net, packs=self._packs)
+        half_on_cpu = world.device.type == "cpu" and world.precision == "bf16"
+        dropout.by_row(model, model.net, attends=self._packs or half_on_cpu)
         if manner.checkpointing:
             _checkpoint_blocks(model)
         if manner.in_backward and world.size > 1:

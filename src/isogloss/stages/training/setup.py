@@ -131,7 +131,7 @@ def prepare(
         model, task, recipe.family.module, rates, penalties, world, langs=langs, seed=recipe.train_seed, manner=manner
     )
     _below(recipe, run, trainee, encoded, dev_encoded, say)
-    say.line(f"train     {dropout.attention(model.net)}")
+    say.line(f"train     {dropout.attention(model.net, world.device)}")
     if unpadded := trainee.unpad([row["ids"] for row in encoded]):
         say.line(f"train     {unpadded}")
     watch = Supervisor(
