@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isogloss.core import identify
-from isogloss.core.identify import learning, spans
+from isogloss.core.identify import learning, py3, spans
 from isogloss.core.identify.both import Both
-from isogloss.core.identify.grams import KINDS, grams, normal
+from isogloss.core.identify.caution import doubted
+from isogloss.core.identify.grams import KINDS, grams, normal, pieces
 from isogloss.core.identify.letters import fits_script, own_text
 from isogloss.core.identify.reading import Reading
 
@@ -96,6 +97,40 @@ def test_a_relative_is_no_evidence_against_a_relative() -> None:
     stranger = Says(("hrv_Latn", "eng_Latn"), [0.6, 0.4], 0.02)
     assert Both(stranger, Says(("hrv_Latn", "pol_Latn"), [0.01, 0.99], 0.95)).read(["x"]).named() == ["pol_Latn"]
     assert Both(stranger, Says(("hrv_Latn", "pol_Latn"), [0.5, 0.5], 0.05)).read(["x"]).named() == ["unknown"]
+
+
+def test_a_text_is_doubted_where_many_speak_a_relative_that_is_not_known() -> None:
+    text = ["Jeg har ikke set ham siden i går, og jeg tror, at han er rejst hjem."]
+    tags = ("nob_Latn", "tam_Taml")
+    reading = Reading(tags, np.array([[0.9, 0.1]]), np.array([0.8]))
+    lowered = doubted(reading, text, None, 0.0, 3.0)
+    assert lowered.fits[0] < 0.5 < reading.fits[0] and np.array_equal(lowered.probs, reading.probs)
+    kin = Reading((*tags, "dan_Latn", "swe_Latn", "nno_Latn"), np.array([[0.9, 0.1, 0, 0, 0]]), np.array([0.8]))
+    assert doubted(kin, text, None, 0.0, 3.0).fits[0] > 0.7, "all relatives are known"
+    assert doubted(kin, text, ["nob_Latn"], 0.0, 3.0).fits[0] < 0.5, "but may not be named"
+    assert doubted(reading, ["Jeg"], None, 0.0, 3.0).fits[0] > 0.7, "a short text is doubted less"
+    nothing = Reading(tags, np.zeros((1, 2)), np.zeros(1))
+    assert doubted(nothing, [""], None, 0.5, 3.0).fits.tolist() == [0.0]
+
+
+def test_sorani_is_no_southern_kurdish_and_yiddish_no_hebrew() -> None:
+    reader = identify.load("both")
+    sorani = "هەموو مرۆڤەکان بە ئازادی و یەکسانی لە شکۆ و مافدا لە دایک دەبن"
+    yiddish = "יעדער מענטש ווערט געבוירן פֿרײַ און גלײַך אין כּבֿוד און רעכט"
+    hebrew = "כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם"
+    assert reader.read([sorani, yiddish, hebrew]).named() == ["ckb_Arab", "unknown", "heb_Hebr"]
+
+
+def test_py3langid_reads_as_it_does_itself() -> None:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    theirs, ours = LanguageIdentifier.from_model_file(MODEL_FILE), py3.packaged()
+    texts = [*SAMPLE.values(), "", "ABC DEF", "cafe\u0301 au lait", "x" * 4000]
+    scores = ours.look(texts).score
+    for text, own in zip(texts, scores, strict=True):
+        raw = theirs._raw_score(theirs._encode(pieces(text)))
+        if np.isfinite(raw).all() and raw.min() > -1e30:
+            assert np.allclose(own, raw, rtol=1e-4, atol=1e-3)
 
 
 def test_scripts_decide_who_may_be_named() -> None:

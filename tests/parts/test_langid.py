@@ -27,6 +27,16 @@ def reason(text: str, lang: str) -> str | None:
     return langid.apply(frame((text, lang)), NOTHING)["drop"][0]
 
 
+def test_letters_of_many_texts_are_those_of_each() -> None:
+    rows = [
+        (ENGLISH, "eng_Latn"), ("selam ሰላም 12", "amh_Ethi"), ("漢語語法", "zho_Hans"), ("東京タワー Tokyo", "jpn_Jpan"),
+        ("", "eng_Latn"), ("12:30", "tam_Taml"), ("привет", None), ("ꦲꦏ꧀ꦱꦫ", "jav_Java"), (ENGLISH, "eng_Zyyy"),
+    ]  # fmt: skip
+    letters, shares = langid.letters_of([text for text, _ in rows], [tag for _, tag in rows])
+    assert letters == [langid.n_letters(text) for text, _ in rows]
+    assert shares == pytest.approx([langid.script_share(text, tag[4:]) if tag else None for text, tag in rows])
+
+
 def test_wrong_language() -> None:
     assert reason(ENGLISH, "eng_Latn") is None
     assert str(reason(SWAHILI, "eng_Latn")).startswith("another language: says swh ")

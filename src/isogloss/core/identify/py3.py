@@ -167,9 +167,9 @@ class Py3:
         visited = np.zeros((longest, len(texts)), self.step.dtype)
         running = np.searchsorted(-sizes, -np.arange(longest), side="left")
         state = np.zeros(len(texts), self.step.dtype)
-        for at, n in enumerate(running.tolist()):
-            state = self.step[self.states[state[:n]] + columns[at, :n]]
-            visited[at, :n] = state
+        for byte, n in enumerate(running.tolist()):
+            state = self.step[self.states[state[:n]] + columns[byte, :n]]
+            visited[byte, :n] = state
         found = self.feature[visited]
         found[np.arange(longest)[:, None] >= sizes[None]] = -1
         at, column = np.nonzero(found >= 0)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from isogloss.core.identify import Identifier, Ngrams
 
-VERSION = 2
+VERSION = 3
 Share = Annotated[float, Field(ge=0, le=1)]
 Which = Literal["both", "ngrams", "py3langid"]
 # Rows without a language may be read: this step names it.

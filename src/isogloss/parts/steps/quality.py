@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from isogloss.core.frames import Frames
     from isogloss.core.identify.table import Table
 
-VERSION = 1
+VERSION = 2
 Tail = Annotated[float, Field(ge=0.0001, le=0.2)]
 # Rows of a language that thresholds are learned from, at most and at least, and the characters of each.
 SAMPLE, FEWEST, LONG = 600, 50, 1000
