@@ -128,7 +128,7 @@ def test_repeated_ids_are_told_apart(tmp_path: Path) -> None:
         {"id": "2", "text": A, "lang": "en"},
     ]
     out = step("dedup", write(tmp_path / "r.jsonl", rows), out=tmp_path / "out")
-    assert out.n_dropped == 1 and "ids repeat" in out.notes[0]
+    assert out.n_dropped == 1 and out.notes[0].startswith("1 row repeats the id of an earlier row in the same language")
     assert pl.read_parquet(tmp_path / "out" / "kept.parquet")["id"].to_list() == ["1", "1"]
     assert pl.read_parquet(tmp_path / "out" / "dropped.parquet")["id"].to_list() == ["2"]
 

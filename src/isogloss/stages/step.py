@@ -26,7 +26,7 @@ from isogloss.core.engine import Engine, Local
 from isogloss.core.errors import DataError, MissingError, PlaceError
 from isogloss.core.readers import Broken, RawFile, expand, rows
 from isogloss.core.say import Say
-from isogloss.stages import barrier
+from isogloss.stages import barrier, unique
 from isogloss.stages.barrier import Decision
 from isogloss.stages.examples import Example, pick
 from isogloss.stages.examples import kind as kind_of
@@ -236,14 +236,28 @@ def _read(
 
 
 def _unique_ids(shards: list[Path]) -> tuple[str, ...]:
-    """Steps know rows by their id: where ids repeat, the place in the file stands for them while the step runs."""
-    counts = pl.scan_parquet(shards).select(n=pl.len(), unique=pl.col("id").n_unique()).collect().row(0)
-    if counts[0] == counts[1]:
+    """Steps know rows by their id: where ids repeat, the place in the file stands for them while the step runs.
+
+    Rows of several languages with one id are translations of each other (`unique.py`), and share a group.
+    """
+    every = pl.scan_parquet(shards).select("id", "origin", "lang", "group").collect()
+    decision = unique.decide(every.with_columns(pl.lit(0).alias("shard")))
+    if decision.is_empty():
         return ()
+    tied = decision.filter(pl.col("tied").is_not_null()).select("origin", "tied")
     for shard in shards:
-        frame = files.read_parquet(shard)
-        files.write_parquet(shard, frame.with_columns(pl.col("id").alias("_id"), pl.col("origin").alias("id")))
-    return (f"{counts[0] - counts[1]:,} ids repeat, so rows are told apart by file and line",)
+        frame = files.read_parquet(shard).join(tied, on="origin", how="left", maintain_order="left")
+        frame = frame.with_columns(
+            pl.col("id").alias("_id"), pl.col("origin").alias("id"), pl.coalesce("group", "tied").alias("group")
+        )
+        files.write_parquet(shard, frame.drop("tied"))
+    n_same, notes = decision["first"].count(), []
+    if n_same:
+        verb = "row repeats" if n_same == 1 else "rows repeat"
+        notes.append(f"{n_same:,} {verb} the id of an earlier row in the same language; prepare would keep the first only")
+    if tied.height:
+        notes.append(f"{tied.height:,} rows share their id with rows of other languages and are read as translations")
+    return tuple(notes)
 
 
 def _apply(job: _Job) -> _Tally:

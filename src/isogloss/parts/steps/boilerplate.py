@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 REWRITES = True
+CUTS = True
 
 Html = Literal["auto", "keep"]
 # Lines at the beginning and the end in which navigation and notices are looked for.
