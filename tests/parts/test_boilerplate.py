@@ -263,7 +263,12 @@ def test_a_page_of_nothing_but_navigation_is_dropped(script: str) -> None:
 def test_tags_in_plain_text_stay(script: str) -> None:
     word = SITES[script][3].split()[0]
     said = f"<div>{word}</div> {word} {word} {word} </p> {word}: <span>{word}</span>, {word} {word}"
-    texts = [said, f"{word} <div> {word} </div> {word}", f"<body> {word} </body> {word} {word}", f"<b>{word}</b> {word}"]
+    texts = [
+        said,
+        f"{word} <div> {word} </div> {word}",
+        f"<body> {word} </body> {word} {word}",
+        f"<b>{word}</b> {word}",
+    ]
     after = apply(frame(texts), None)
     assert after["text"].to_list() == texts and after["drop"].is_null().all()
     piece = f"<div><p>{word} {word}</p><p>{word}</p></div>"

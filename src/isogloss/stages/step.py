@@ -263,7 +263,9 @@ def _unique_ids(shards: list[Path]) -> tuple[str, ...]:
     n_same, notes = decision["first"].count(), []
     if n_same:
         verb = "row repeats" if n_same == 1 else "rows repeat"
-        notes.append(f"{n_same:,} {verb} the id of an earlier row in the same language; prepare would keep the first only")
+        notes.append(
+            f"{n_same:,} {verb} the id of an earlier row in the same language; prepare would keep the first only"
+        )
     if tied.height:
         notes.append(f"{tied.height:,} rows share their id with rows of other languages and are read as translations")
     return tuple(notes)

@@ -20,7 +20,9 @@ def lines(outcome: Outcome, width: int, *, examples: bool = True) -> list[str]:
         width,
     )
     if outcome.n_set_aside:
-        out += _wrap(f"{outcome.n_set_aside:,} more {'row' if outcome.n_set_aside == 1 else 'rows'} cannot be used:", width)
+        out += _wrap(
+            f"{outcome.n_set_aside:,} more {'row' if outcome.n_set_aside == 1 else 'rows'} cannot be used:", width
+        )
         for row in outcome.set_aside[:MOST_REASONS]:
             out += _wrap(f"  {row['n']:,}  {row['reason']} (first at {row['first']})", width)
     for note in outcome.notes[:6]:
@@ -91,6 +93,8 @@ def _found(outcome: Outcome, width: int) -> Iterator[str]:
         return
     splits = ", ".join(f"{n:,} in {'no split' if split == 'none' else split}" for split, n in found["by_split"].items())
     rows = "row" if found["n"] == 1 else "rows"
-    yield from _wrap(f"found {found['n']:,} {rows}: {splits}; only train rows and rows without a split are dropped", width)
+    yield from _wrap(
+        f"found {found['n']:,} {rows}: {splits}; only train rows and rows without a split are dropped", width
+    )
     for level in levels:
         yield f"  {level['level']:<12}{level['n']:>9,}   so far {level['n_so_far']:,}"
