@@ -553,8 +553,14 @@ def test_translations_may_share_an_id(place: Place) -> None:
     assert (tied["id"] == tied["group"] + ":" + tied["lang"]).all()
     assert tied.group_by("group").agg(pl.col("split").n_unique(), pl.col("lang").n_unique())["split"].max() == 1
     assert kept.filter(pl.col("id") == "alone")["group"].item() is None
-    assert [line for line in said.lines if "share their id" in line][0].startswith(f"{len(rows):,} rows")
+    assert next(line for line in said.lines if "share their id" in line).startswith(f"{len(rows):,} rows")
     assert "What unique learned" in run.path("CARD.md").read_text("utf-8")
+    ends = [{**row, "split": split} for split in ("train", "test") for row in rows if row["lang"] != "eng_Latn"]
+    write_jsonl(place.folder / "raw.jsonl", [*ends, {**rows[0], "id": "0", "split": "test"}, ends[0]])
+    parted = corpus(prepare(place.with_(name="splits"), said))
+    assert parted.height == len(ends) + 1 and parted["id"].n_unique() == parted.height, "each split numbers anew"
+    assert (parted["id"] == parted["group"] + ":" + parted["lang"]).all()
+    assert (parted["group"].str.split(":").list.last() == parted["split"]).all()
     write_jsonl(place.folder / "raw.jsonl", [{**row, "group": f"g{row['id']}"} for row in rows])
     grouped = corpus(prepare(place.with_(name="grouped")))
     assert set(grouped["group"]) == {f"g{row['id']}" for row in rows}, "a group that is given stays"

@@ -26,6 +26,7 @@ from isogloss.core.readers import RawFile, expand
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Pace, Say
+from isogloss.stages import unique
 from isogloss.stages.ops import Op
 from isogloss.stages.preparing import card, reading, sample
 from isogloss.stages.preparing.tables import COUNTS, beside, kind
@@ -166,11 +167,9 @@ def _prepare(
     if empty := [name for found in read_in for name in found.empty]:
         shown = ", ".join(empty[:3]) + (f" and {len(empty) - 3} more" if len(empty) > 3 else "")
         notes["empty"] = f"{len(empty):,} {'file has' if len(empty) == 1 else 'files have'} no row: {shown}"
-    if "unique" in walked.learned:
-        n = walked.learned["unique"].item()
-        notes["shared ids"] = (
-            f"{n:,} rows share their id with rows of other languages and are read as translations of these: one `group`, one split; "
-            "where that is wrong, give rows ids of their own or a column `group`"
+    for what, n in walked.learned["unique"].rows() if "unique" in walked.learned else ():
+        notes[what] = f"{n:,} {what}; where that is wrong, give rows ids of their own" + (
+            ", or a column `group`" if what == unique.TRANSLATED else ""
         )
     _assemble(recipe, run, say, walked, notes, reads)
     n_rows, n_bytes = sum(found.n_rows for found in read_in), sum(job.n_bytes for job in jobs)

@@ -29,7 +29,6 @@ from isogloss.core.say import Say
 from isogloss.stages import barrier, unique
 from isogloss.stages.barrier import Decision
 from isogloss.stages.examples import Example, pick
-from isogloss.stages.examples import kind as kind_of
 from isogloss.stages.examples import name as name_of
 from isogloss.stages.ops import Op
 
@@ -249,7 +248,7 @@ def _unique_ids(shards: list[Path]) -> tuple[str, ...]:
 
     Rows of several languages with one id are translations of each other (`unique.py`), and share a group.
     """
-    every = pl.scan_parquet(shards).select("id", "origin", "lang", "group").collect()
+    every = pl.scan_parquet(shards).select("id", "origin", "lang", "split", "group").collect()
     decision = unique.decide(every.with_columns(pl.lit(0).alias("shard")))
     if decision.is_empty():
         return ()
@@ -266,9 +265,7 @@ def _unique_ids(shards: list[Path]) -> tuple[str, ...]:
         notes.append(
             f"{n_same:,} {verb} the id of an earlier row in the same language; prepare would keep the first only"
         )
-    if tied.height:
-        notes.append(f"{tied.height:,} rows share their id with rows of other languages and are read as translations")
-    return tuple(notes)
+    return (*notes, *(f"{n:,} {what}" for what, n in unique.learned(decision).rows()))
 
 
 def _apply(job: _Job) -> _Tally:

@@ -211,8 +211,8 @@ def _spelt(flat: str) -> Iterator[Span]:
     for match in _SPELT.finditer(flat):
         dots = list(re.finditer(_DOT, match[2], re.IGNORECASE))
         plain_words = [dot for dot in dots if dot[0].strip().isalpha()]
-        end = plain_words[0].start() if 0 < len(plain_words) < len(dots) else len(match[2])
-        for end in [end, *(dot.start() for dot in reversed(dots[1:]) if dot.start() < end)]:
+        last = plain_words[0].start() if 0 < len(plain_words) < len(dots) else len(match[2])
+        for end in [last, *(dot.start() for dot in reversed(dots[1:]) if dot.start() < last)]:
             host = re.sub(_DOT, ".", match[2][:end], flags=re.IGNORECASE)
             if "." in host and _top(host.rpartition(".")[2]):
                 name = re.sub(rf"[ ]?[\[({{](?:{_DOTS})[\])}}][ ]?", ".", match[1], flags=re.IGNORECASE)

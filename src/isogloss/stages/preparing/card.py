@@ -23,7 +23,7 @@ MOST, MOST_CLASSES = 200, 8
 NOT_STATED = "not stated"
 OURS = {
     "read": "Rows that could be read, with a text, a language, and what the task needs.",
-    "unique": "Rows whose id was read before are set aside.",
+    "unique": "Rows whose id was read before in their language and split are set aside; languages that share an id are tied by `group`.",
     "originals": "Translated rows whose content is also there as an original are set aside.",
     "split": "Rows without a split are dealt to train, dev and test; translations of one content go together.",
 }
