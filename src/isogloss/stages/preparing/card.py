@@ -76,9 +76,13 @@ def _sources(sources: pl.DataFrame) -> Iterator[str]:
     unstated = by.filter(pl.col("license") == NOT_STATED)
     if unstated.height:
         yield (
-            f"\n**No licence is stated for {int(unstated['n'].sum()):,} rows** of {unstated['source'].n_unique():,} "
-            "sources. State it as `license` of the source in the recipe, or as a column of the data."
+            f"\n**No licence is stated for {int(unstated['n'].sum()):,} rows** of {_sources_of(unstated['source'].n_unique())}. "
+            "State it as `license` of the source in the recipe, or as a column of the data."
         )
+
+
+def _sources_of(n: int) -> str:
+    return "1 source" if n == 1 else f"{n:,} sources"
 
 
 def _languages(counts: pl.DataFrame, sources: pl.DataFrame, langs: list[str]) -> Iterator[str]:
