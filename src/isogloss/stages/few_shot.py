@@ -80,7 +80,8 @@ def few_shot(
     again: bool = False,
     say: Say | None = None,
 ) -> dict[str, Any]:
-    """Run the recipe at each number of target rows and write few-shot.json and few-shot.md; returns what the former has.
+    """Run the recipe at each number of target rows and write few-shot.json, few-shot.md and few-shot.html; returns what the
+    first has.
 
     `again` replaces finished runs that were made from something else; those that are fresh stay.
 
@@ -112,6 +113,7 @@ def few_shot(
     with home.locked():
         files.write_json(home.path("few-shot.json"), document)
         files.write_text(home.path("few-shot.md"), "\n".join(text(document)) + "\n")
+        files.write_text(home.path("few-shot.html"), page(document))
     return {**document, "folder": str(home.folder)}
 
 
@@ -289,6 +291,14 @@ def screen(found: Mapping[str, Any]) -> list[list[str]]:
         out.append([*line, *([about(row["floor_lang"])] if floor else []), *([row["arrives"]] if shares else [])])
     means = [about(found["mean"][key]) for key in found["shots"]]
     return [*out, ["mean over targets", "", *means, *([""] if floor else []), *([""] if shares else [])]]
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """The HTML of few-shot.html."""
+    from isogloss.stages.pages import shots
+
+    names = {key: head(key) for key in found["shots"]}
+    return shots.page(found, names, list(legend(found)), f"{SHARE:.0%} of source")
 
 
 def text(found: Mapping[str, Any]) -> Iterator[str]:

@@ -41,6 +41,20 @@ def order(
     """
     from isogloss.core import windows
 
+    code, weight = _weights(rows, tau, of)
+    return windows.window(rows, code, weight, rows.height, rng, of)
+
+
+def shares(rows: pl.DataFrame, *, tau: float, of: Of) -> np.ndarray:
+    """How often each row comes on average, `(N,)`."""
+    from isogloss.core import windows
+
+    code, weight = _weights(rows, tau, of)
+    return windows.expected(rows, code, weight, of)
+
+
+def _weights(rows: pl.DataFrame, tau: float, of: Of) -> tuple[np.ndarray, np.ndarray]:
+    from isogloss.core import windows
+
     names, code = windows.by_lang(rows)
-    size = windows.sizes(code, windows.amounts(rows, of), len(names))
-    return windows.window(rows, code, size**tau, rows.height, rng, of)
+    return code, windows.sizes(code, windows.amounts(rows, of), len(names)) ** tau
