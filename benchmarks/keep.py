@@ -101,7 +101,19 @@ def measure(runs: int, metric: str, seed: int = 0) -> list[dict[str, Any]]:
     cases += [(n, loss, flips, True, False) for n, loss in wandering for flips in (0.02, 0.05)]
     if metric == "macro_f1":  # a hundred times the work
         cases = [(99, 0.0, 0.05, False, False), (99, 0.0, 0.05, True, False), (1000, 0.0, 0.05, False, False)]
-        cases += [(n, loss, 0.05, False, False) for n, loss in ((50, 0.2), (50, 0.3), (99, 0.1), (99, 0.15), (99, 0.2), (200, 0.1), (1000, 0.05), (1000, 0.1))]
+        cases += [
+            (n, loss, 0.05, False, False)
+            for n, loss in (
+                (50, 0.2),
+                (50, 0.3),
+                (99, 0.1),
+                (99, 0.15),
+                (99, 0.2),
+                (200, 0.1),
+                (1000, 0.05),
+                (1000, 0.1),
+            )
+        ]
     for n, loss, flips, walk, rises in cases:
         rng = np.random.default_rng([seed, n, round(1000 * loss), round(1000 * flips), walk, rises])
         found = [training(rng, n, loss, flips, walk=walk, rises=rises, metric=metric) for _ in range(runs)]

@@ -277,7 +277,7 @@ def test_a_task_without_dev_rows_is_said_and_the_others_choose(tmp_path: Path) -
             for row in two_tasks(6)]  # fmt: skip
     run, heard = tiny.train(multitask(tmp_path, rows, steps=4, eval_every=2, keep={"drop_at_most": 0.02}), tmp_path)
     assert {tuple(event["by_task"]) for event in tiny.events(run, "evaluation")} == {("topic",)}
-    assert any("no dev rows of the task tone: the others alone choose" in note for note in heard.notes)
+    assert any("no dev rows of the task tone: the others alone choose" in note for note in heard)
 
 
 def test_a_task_without_rows_and_rows_without_task(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def _leveled(made: Recipe) -> tuple[Recipe, list[str]]:
         return made, []
     stop, notes = made.train.stop, []
     if stop is not None and stop.on != "lang":
-        made = many.variant(made, made.name, baselines=made.evaluate.baselines, stop=None)
+        made = many.variant(made, made.name, baselines=made.evaluate.baselines or (), stop=None)
         notes.append(
             "train.stop is left out, so that every run has as many steps; the best checkpoint on dev is taken all the same"
         )
@@ -181,7 +181,9 @@ def _of(made: Recipe, name: str, mix: Mix, k: int, steps: int | None = None) -> 
     own: dict[str, Any] = {"mix": slot, "seed": made.train_seed + k}
     if steps is None:
         return many.variant(made, name, **own)
-    budget = {key: value for key, value in made.budget.model_dump(mode="json", exclude_none=True).items() if key != "seconds"}
+    budget = {
+        key: value for key, value in made.budget.model_dump(mode="json", exclude_none=True).items() if key != "seconds"
+    }
     return many.variant(made, name, top={"budget": budget}, **own, steps=steps, epochs=None)
 
 
@@ -281,7 +283,7 @@ def legend(found: Mapping[str, Any]) -> Iterator[str]:
         f"Differences are to {found['first']}, paired on the same test rows{' and seeds' if several else ''}; those of "
         "languages are corrected over all languages and mixes, those of the mean and of the worst tenth stand alone."
     )
-    yield from (f"{note[:1].upper() if note[:6] != "train." else "t"}{note[1:]}." for note in found.get("notes", ()))
+    yield from (f"{note[:1].upper() if note[:6] != 'train.' else 't'}{note[1:]}." for note in found.get("notes", ()))
     each = {words: [run["steps"] for run in found["runs"] if run["mix"] == words] for words in found["mixes"]}
     if len({n for own in each.values() for n in own}) > 1:
         told = "; ".join(f"{words} {', '.join(f'{n:,}' for n in own)}" for words, own in each.items())

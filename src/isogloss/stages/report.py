@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from isogloss.core import lang as lang_table
 from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
-from isogloss.stages import model, spent
+from isogloss.stages import spent
 from isogloss.stages.markdown import table
 from isogloss.stages.pages import calibrated
 from isogloss.stages.pages import found as finding

@@ -29,9 +29,8 @@ from isogloss.core.report import wilson
 from isogloss.core.run import Run
 from isogloss.stages import compare, model, spent
 from isogloss.stages.examples import visible
-from isogloss.stages.pages import calibrated
+from isogloss.stages.pages import calibrated, worldmap
 from isogloss.stages.pages import found as finding
-from isogloss.stages.pages import worldmap
 
 SYSTEMS = {
     "model": "the model",
@@ -872,7 +871,9 @@ def calibration(facts: Facts) -> dict[str, Any] | None:
     cells = [cell for row in rows for cell in (row["before"], row["after"]) if cell and cell["value"] is not None]
     # errors are small: the scale ends where the highest interval does, and begins at none
     scale = Scale(0.0, max([*(cell["high"] or cell["value"] for cell in cells), 1e-3]))
-    ends = [abs(row["diff"][end]) for row in rows if row["diff"] for end in ("low", "high") if row["diff"][end] is not None]
+    ends = [
+        abs(row["diff"][end]) for row in rows if row["diff"] for end in ("low", "high") if row["diff"][end] is not None
+    ]
     around = Scale(-max([*ends, 1e-3]), max([*ends, 1e-3]))
     return {
         "words": list(calibrated.words(facts.recipe, facts.run)),

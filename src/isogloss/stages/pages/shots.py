@@ -20,7 +20,9 @@ def page(found: Mapping[str, Any], head: Mapping[str, str], legend: Sequence[str
     langs, source = found["langs"], found["source"]
     cells = [cell for row in langs for cell in row["points"].values()]
     others = [row["floor_lang"] for row in langs] + ([source] if source.get("value") is not None else [])
-    ends = [each[end] for each in (*cells, *others) if each for end in ("value", "low", "high") if each[end] is not None]
+    ends = [
+        each[end] for each in (*cells, *others) if each for end in ("value", "low", "high") if each[end] is not None
+    ]
     y = Scale(min(ends, default=0.0), max(ends, default=1.0))
     at = places(found["shots"])
     level = None if source.get("value") is None else _height(y, source["value"])
@@ -42,7 +44,7 @@ def page(found: Mapping[str, Any], head: Mapping[str, str], legend: Sequence[str
         floors=any(row["floor_lang"] for row in langs),
         asks=any(row["arrives"] for row in langs),
         charts=[_chart(row, found["shots"], at, y) for row in langs],
-        mean=[bar(found["mean"][key], y) for key in found["shots"]],
+        mean=[_bar(found["mean"][key], 0, y) for key in found["shots"]],
         runs=[{**run, "seconds": sum(run["seconds"].values())} for run in found["runs"]],
     )
 
@@ -63,6 +65,10 @@ def _height(y: Scale, value: float) -> float:
     return round(100 - (y.at(value) or 0.0), 1)
 
 
+def _bar(cell: Mapping[str, Any] | None, n: int, y: Scale) -> dict[str, Any] | None:
+    return None if cell is None else bar({**cell, "n": n}, y)
+
+
 def _chart(row: Mapping[str, Any], shots: Sequence[str], at: Mapping[str, float], y: Scale) -> dict[str, Any]:
     """A language: its curve, the intervals of its points, what n-grams reach, and its cells for the table."""
     known = [(key, row["points"][key]) for key in shots if key in row["points"]]
@@ -78,8 +84,8 @@ def _chart(row: Mapping[str, Any], shots: Sequence[str], at: Mapping[str, float]
             if cell["low"] is not None
         ),
         "floor_at": None if not floor else _height(y, floor["value"]),
-        "cells": [bar(row["points"].get(key), y) for key in shots],
-        "floor": bar(floor, y),
+        "cells": [_bar(row["points"].get(key), row["n"], y) for key in shots],
+        "floor": _bar(floor, row["n"], y),
         "arrives": row["arrives"],
         "told": ", ".join(f"{number(cell['value'], 2)} at {key}" for key, cell in known),
     }

@@ -401,7 +401,11 @@ def cautions(job: Job, plan_: Plan) -> Iterator[str]:
     Adapters and small models (`isogloss/mini` has 9 million parameters) bear, and need, more than that.
     """
     spec, model = job.spec, job.trainee.model
-    untold = [cell for cell in job.watch.untold if not spec.keep.langs or lang_of(cell) in spec.keep.langs] if spec.keep else []
+    untold = (
+        [cell for cell in job.watch.untold if not spec.keep.langs or lang_of(cell) in spec.keep.langs]
+        if spec.keep
+        else []
+    )
     if untold:
         shown = ", ".join(untold[:5]) + (f" and {len(untold) - 5} more" if len(untold) > 5 else "")
         yield f"train.keep can see no fall in languages with fewer than {FEW_UNITS} dev rows: {shown}"
