@@ -237,6 +237,25 @@ def test_dev_sets_of_five_rows_end_by_their_mean() -> None:
     assert course.watch.untold == tuple(LANGS)
 
 
+@pytest.mark.parametrize(
+    "stop", [Stop(on="mean", patience=2), Stop(on="worst", patience=2), Stop(on="lang", patience=1)]
+)
+@pytest.mark.parametrize("keep", [None, Keep(drop_at_most=0.02)])
+def test_no_training_ends_before_its_last_languages_have_come(stop: Stop, keep: Keep | None) -> None:
+    """Dev scores stand still, or fall, long before the last step of languages begins at 80."""
+    steps = {40: ("eng_Latn",), 80: ("swh_Latn", "tha_Thai"), 160: ("yor_Latn",)}
+    course = Course({lang: n for lang, n in LANGS.items() if lang != "yor_Latn"}, stop, keep, steps=steps)
+    ended = []
+    for i in range(16):
+        judged = course.see(
+            {"eng_Latn": 0.8 if i % 4 else 0.5, "swh_Latn": 0.5, "tha_Thai": 0.5}, dict.fromkeys(LANGS, 1.0)
+        )
+        ended += [course.step] if judged.stop else []
+    assert ended and ended[0] > 80
+    if stop.on != "lang":
+        assert ended[0] >= 80 + 10 * stop.patience
+
+
 # -- several tasks on one trunk ---------------------------------------------------------------------------------
 
 

@@ -188,7 +188,7 @@ def _document(
         n = next((s.by_lang["model", tag]["n"] for s in first if ("model", tag) in s.by_lang), 0)
         floor = next((c for key in scored if (c := mean(scored[key][:1], "floor_lang", tag))), None)
         about = {"lang": tag, "name": lang_table.facts(tag).name, "n": n, "points": cells, "floor_lang": floor}
-        rows.append({**about, "arrives": arrives(cells) if shares else None})
+        rows.append({**about, "arrives": arrives(cells) if shares and cells else None})
     sign = 1 if module.BETTER == "higher" else -1
 
     def worst(row: dict[str, Any]) -> tuple[float, str]:
@@ -288,7 +288,9 @@ def screen(found: Mapping[str, Any]) -> list[list[str]]:
     for row in found["langs"]:
         cells = [about(row["points"].get(key)) for key in found["shots"]]
         line = [f"{row['lang']} {row['name']}", str(row["n"]), *cells]
-        out.append([*line, *([about(row["floor_lang"])] if floor else []), *([row["arrives"]] if shares else [])])
+        out.append(
+            [*line, *([about(row["floor_lang"])] if floor else []), *([row["arrives"] or ABSENT] if shares else [])]
+        )
     means = [about(found["mean"][key]) for key in found["shots"]]
     return [*out, ["mean over targets", "", *means, *([""] if floor else []), *([""] if shares else [])]]
 

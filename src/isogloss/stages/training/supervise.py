@@ -174,7 +174,7 @@ class Supervisor:
             self.since += 1
         self.past.append({"step": step, "scores": scores, "value": value})
         left = self._leaving(step)
-        return replace(judged, better=better, left=left, stop=self._ends(spent))
+        return replace(judged, better=better, left=left, stop=self._ends(step, spent))
 
     @property
     def untold(self) -> tuple[str, ...]:
@@ -262,6 +262,7 @@ class Supervisor:
         else:
             self.past.append({"step": step, "scores": dict(scores), "value": value})
         ended = self.stop is not None and self.stop.on != "lang" and self.since >= self.stop.patience
+        ended = self._all_came(step) and ended
         return replace(judged, back=back, slower=slower, stop=ended)
 
     def _good(self, fallen: Sequence[Fall], on_disk: Sequence[int]) -> int | None:
@@ -285,12 +286,21 @@ class Supervisor:
 
     # -- when to stop -------------------------------------------------------------------------------------------
 
-    def _ends(self, spent: float | None) -> bool:
+    def _ends(self, step: int, spent: float | None) -> bool:
         if self.stop is None:
             return False
         if self.stop.on == "lang":
-            return {lang_of(cell) for cell in self.levels.langs} <= set(self.out) or self._little(spent)
-        return self.since >= self.stop.patience or self._little(spent)
+            over = {lang_of(cell) for cell in self.levels.langs} <= set(self.out)
+        else:
+            over = self.since >= self.stop.patience
+        return (self._little(spent) or over) and self._all_came(step)
+
+    def _all_came(self, step: int) -> bool:
+        """Whether every language has come, where they are added step by step; with each step of them patience begins anew."""
+        if step in self.steps:
+            self.since, self.course = 0, []
+        earlier = sorted(self.steps)[:-1]
+        return not earlier or step > earlier[-1]
 
     def _little(self, spent: float | None) -> bool:
         """Whether the last evaluations brought less for what they cost than the recipe asks."""
