@@ -203,6 +203,36 @@ def test_the_bound_holds_and_is_said_once(tmp_path: Path) -> None:
     assert not store.open
 
 
+def test_writers_side_by_side_keep_one_bound_together(tmp_path: Path) -> None:
+    bound = 60_000
+    writers = [Store(tmp_path / name, 4, bound) for name in ("k", "k", "other")]
+    for i, all_rows in enumerate(zip(*(rows(900, seed=seed).items() for seed in range(3)), strict=True)):
+        for store, (digest, value) in zip(writers, all_rows, strict=True):
+            store.put(digest, value)
+        if i % 50 == 0:
+            assert states._size_of(tmp_path) <= bound
+    for store in writers:
+        store.flush()
+    assert not any(store.open for store in writers)
+    assert 0.95 * bound < states._size_of(tmp_path) <= bound
+
+
+def test_a_damaged_record_does_not_hide_a_good_one_of_another_writer(tmp_path: Path) -> None:
+    one, two = Store(tmp_path / "k", 4, 10**6), Store(tmp_path / "k", 4, 10**6)
+    digest, value = next(iter(rows(1).items()))
+    for store in (one, two):
+        store.put(digest, value)
+        store.close()
+    for damaged in ("1.bin", "0.bin"):
+        path = tmp_path / "k" / damaged
+        whole = path.read_bytes()
+        path.write_bytes(bytes([whole[0] ^ 4]) + whole[1:])
+        again = Store(tmp_path / "k", 4, 10**6)
+        assert torch.equal(again.get(digest), value), damaged
+        again.close()
+        path.write_bytes(whole)
+
+
 def test_a_full_disk_is_said_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, want = Store(tmp_path / "k", 4, 10**6), rows(6)
     some = list(want.items())

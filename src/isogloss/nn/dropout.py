@@ -20,10 +20,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from isogloss.nn import packed
+
 ATTENTION = "isogloss_rows"
 # Positions along an axis before numbers repeat; three axes of them fill 32 bits up to 64 heads.
 AXIS = 8192
 TOKENS = -1  # the site of tokens that are not read
+# Up to so many tokens in bf16, the backward pass of torch's fused kernel on CPUs takes two to five times as long as that
+# of plain products (benchmarks/attention.py).
+PLAIN_TOKENS = 192
 
 
 class Draws:
@@ -45,22 +50,47 @@ class Draws:
         """
         call = self.calls.get(site, 0)
         self.calls[site] = call + 1
-        n = len(self._rows)
+        n, packing = len(self._rows), packed.current()
+        if packing is not None and x.ndim == 3 and x.shape[0] == 1:
+            return self._packed(x, p, site, call, packing)
         by_row = x.ndim >= 2 and x.shape[0] % n == 0 and (x.ndim > 2 or x.shape[0] == n)
         inner = (x.shape[0] // n, *x.shape[1:]) if by_row else tuple(x.shape)
         place = _places(inner, self._device)
-        keys = _mixed((self._rows if by_row else self._shared) + np.uint64((site % 2**20) * 64 + call % 64 + 1))
         first, second = (
-            torch.from_numpy(part.view(np.int32).copy()).to(self._device).view(-1, *[1] * place.ndim)
-            for part in ((keys & np.uint64(0xFFFFFFFF)).astype(np.uint32), (keys >> np.uint64(32)).astype(np.uint32))
+            part.view(-1, *[1] * place.ndim) for part in self._keys(self._rows if by_row else self._shared, site, call)
         )
-        hashed = place ^ first
-        hashed ^= hashed >> 16
-        hashed *= -2048144789
-        hashed += second
-        hashed ^= hashed >> 13
-        hashed *= -1028477387
-        return (hashed >= round(p * 2**32) - 2**31).view(x.shape)
+        return _stays(place, first, second, p).view(x.shape)
+
+    def _packed(self, x: torch.Tensor, p: float, site: int, call: int, packing: packed.Packing) -> torch.Tensor:
+        """The same of packed states `(1, N, D)`, or `(1, B, D)` of first tokens: the numbers of their padded places."""
+        (B, T), n = packing.shape, len(self._rows)
+        if x.shape[1] == len(packing.index):
+            rows, places = packing.rows, packing.places
+        else:
+            rows, T = torch.arange(B, device=x.device), 1
+            places = torch.zeros_like(rows)
+        each = B // n  # texts of a row
+        place = _places((each, T, x.shape[2]), self._device).flatten(0, 1)[rows % each * T + places]
+        first, second = (part[rows // each].view(-1, 1) for part in self._keys(self._rows, site, call))
+        return _stays(place, first, second, p).view(x.shape)
+
+    def _keys(self, of: np.ndarray, site: int, call: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Two keys of 32 bits for each row."""
+        keys = _mixed(of + np.uint64((site % 2**20) * 64 + call % 64 + 1))
+        low, high = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32), (keys >> np.uint64(32)).astype(np.uint32)
+        first, second = (torch.from_numpy(part.view(np.int32).copy()).to(self._device) for part in (low, high))
+        return first, second
+
+
+def _stays(place: torch.Tensor, first: torch.Tensor, second: torch.Tensor, p: float) -> torch.Tensor:
+    """A hash of places under keys, against the share that is dropped."""
+    hashed = place ^ first
+    hashed ^= hashed >> 16
+    hashed *= -2048144789
+    hashed += second
+    hashed ^= hashed >> 13
+    hashed *= -1028477387
+    return hashed >= round(p * 2**32) - 2**31
 
 
 def _mixed(keys: np.ndarray) -> np.ndarray:
@@ -100,18 +130,18 @@ def again() -> tuple[Any, Any]:
     """For `torch.utils.checkpoint`: contexts of a block's forward and of its repetition, which meets the same numbers."""
     from isogloss.nn import first
 
-    draws, asked = _draws.get(), first.asked()
+    draws, asked, packing = _draws.get(), first.asked(), packed.current()
     before = dict(draws.calls) if draws is not None else {}
 
     @contextlib.contextmanager
     def repeated() -> Iterator[None]:
         if draws is None:
-            with first.asking(asked):
+            with first.asking(asked), packed.packing(packing):
                 yield
             return
         after, draws.calls = draws.calls, dict(before)
         try:
-            with drawing(draws), first.asking(asked):
+            with drawing(draws), first.asking(asked), packed.packing(packing):
                 yield
         finally:
             draws.calls = after
@@ -163,16 +193,18 @@ class RowDropout(nn.Module):
         return dropped(x, self.p, self.dropout_site) if self.training else x
 
 
-def by_row(model: nn.Module, net: Any) -> None:
-    """Make every dropout of `model` one by row: modules are exchanged, and attention that drops is told how."""
+def by_row(model: nn.Module, net: Any, *, attends: bool = False) -> None:
+    """Make every dropout of `model` one by row: modules are exchanged, and attention that drops is told how.
+
+    `attends`: attention is computed here although nothing is dropped in it, as packed texts and bf16 on CPUs need."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
                 setattr(module, name, RowDropout(child.p).train(child.training))
     for site, module in enumerate(model.modules()):
         module.dropout_site = site  # type: ignore[assignment]
-    drops = any(getattr(net.config, name, 0) for name in ("attention_probs_dropout_prob", "attention_dropout"))
-    if drops and getattr(net, "_supports_attention_backend", False):
+    drops = any(getattr(net.config, name, 0) for name in packed.DROPS)
+    if (drops or attends) and getattr(net, "_supports_attention_backend", False):
         from transformers import AttentionInterface, AttentionMaskInterface
         from transformers.masking_utils import sdpa_mask
 
@@ -181,13 +213,20 @@ def by_row(model: nn.Module, net: Any) -> None:
         net.set_attn_implementation(ATTENTION)
 
 
-def attention(net: Any) -> str:
+def attention(net: Any, device: torch.device) -> str:
     """Which kernel computes attention, and why, in a sentence."""
     kind = getattr(net.config, "_attn_implementation", "eager")
-    if kind == ATTENTION:
-        return "attention: a plain product in training, because its dropout is drawn by row; torch's fused kernel elsewhere"
     if kind == "eager":
         return f"attention: {type(net).__name__}'s own, which no fused kernel computes"
+    if any(getattr(net.config, name, 0) for name in packed.DROPS) and kind == ATTENTION:
+        return "attention: a plain product in training, because its dropout is drawn by row; torch's fused kernel elsewhere"
+    if kind == ATTENTION and device.type == "cpu":
+        return (
+            f"attention: a plain product in training up to {PLAIN_TOKENS} tokens, which is faster in bf16 on CPUs; torch's "
+            "fused kernel elsewhere"
+        )
+    if kind == ATTENTION:
+        return "attention: torch's kernel for texts of unequal length where it has one, its fused kernel elsewhere"
     return f"attention: torch's fused kernel ({kind}); no attention is dropped"
 
 
@@ -204,7 +243,17 @@ def _attention(
     """Attention for transformers: torch's kernel where nothing is dropped, else a plain sum with a mask by row."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if not dropout:
+    packing = packed.current()
+    if packing is not None:
+        window = kwargs.get("sliding_window")
+        fits = (window is None or packing.shape[1] < window) and not dropout
+        if fits and packed.kernel(query.device, query.dtype, query.shape[-1]):
+            return packed.attention(query, key, value, packing, scaling), None
+        with packed.packing(None):
+            q, k, v = (packing.unpack(part.transpose(1, 2)).transpose(1, 2) for part in (query, key, value))
+            read, _ = _attention(module, q, k, v, attention_mask, dropout, scaling, **kwargs)
+        return (packing.pack(read) if query.shape[2] == len(packing.index) else read.transpose(0, 1)), None
+    if not dropout and not _plainly(query):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=0.0, scaling=scaling, **kwargs)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = query @ key.transpose(2, 3) * scaling
@@ -217,3 +266,9 @@ def _attention(
     site = int(getattr(module, "dropout_site", 0))
     weights = dropped(torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype), dropout, site)
     return (weights @ value).transpose(1, 2).contiguous(), None
+
+
+def _plainly(query: torch.Tensor) -> bool:
+    """Whether plain products are the faster attention here."""
+    learns = torch.is_grad_enabled() and query.requires_grad
+    return learns and query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.shape[2] <= PLAIN_TOKENS

@@ -42,11 +42,14 @@ class _First:
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, *args: Any, **kwargs: Any
     ) -> Any:
+        from isogloss.nn import packed
+
         own = self.attention.self  # type: ignore[attr-defined]
         kernel = own.config._attn_implementation
         if _asked.get() != "first" or kernel == "eager":
             return super().forward(hidden_states, attention_mask, *args, **kwargs)  # type: ignore[misc]
-        first_B1D = hidden_states[:, :1]
+        packing = packed.current()
+        first_B1D = hidden_states[:, :1] if packing is None else packing.first(hidden_states)  # or (1, B, D)
         query, key, value = (
             part.view(*part.shape[:2], -1, own.attention_head_size).transpose(1, 2)
             for part in (own.query(first_B1D), own.key(hidden_states), own.value(hidden_states))

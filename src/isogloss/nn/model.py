@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from isogloss.nn import first
+from isogloss.nn import first, packed
 from isogloss.nn.pooling import pooled
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class TextModel(nn.Module):
         # While training: what frozen blocks give (nn/states.py), and which ids were met so far `(V,)`.
         self.below: Below | None = None
         self.noted: np.ndarray | None = None
+        # Whether batches go through the blocks without padding (nn/packed.py).
+        self.packs = False
 
     def put_away(self) -> None:
         """Let go of the tokenizer, where it can be read again: one of 250,000 pieces takes 0.3 GB, and training needs none."""
@@ -84,11 +86,13 @@ class TextModel(nn.Module):
         """What `net` gives; with a pooling, unit vectors `(B, D)` float32 of the texts."""
         if self.below is not None and not self.below.inside:
             return self.below(self, inputs)
-        if self.pooling is None:
-            with first.asking("first"):
-                return self.net(**inputs)
-        states_BTD = self.net(**inputs).last_hidden_state
-        return nn.functional.normalize(pooled(states_BTD, inputs["attention_mask"], self.pooling), dim=-1)
+        mask_BT = inputs["attention_mask"]
+        with packed.packing(packed.of(mask_BT) if self.packs else None):
+            if self.pooling is None:
+                with first.asking("first"):
+                    return self.net(**inputs)
+            states_BTD = self.net(**inputs).last_hidden_state
+        return nn.functional.normalize(pooled(states_BTD, mask_BT, self.pooling), dim=-1)
 
     @property
     def n_outputs(self) -> int:

@@ -36,6 +36,8 @@ RECORD = struct.Struct("<16sQHHI")  # digest, offset, tokens, kind, crc32
 FORM = 2  # of what is written; kept states of another form are not read
 KINDS = (torch.float16, torch.bfloat16)
 MOST_WRITERS = 64
+# A writer looks anew at what is on disk after this share of the bound, and leaves as much to each other writer.
+LOOK = 1 / 256
 # Above this a state is kept in bf16, which reaches as far as fp32.
 FP16_HOLDS = 6e4
 
@@ -43,22 +45,23 @@ FP16_HOLDS = 6e4
 class Store:
     """Rows of states `(T, D)` on disk under one key; what one process writes, all later ones read.
 
-    `n_bytes` bounds everything under the folder of the key's siblings. Past it, or when the disk is full, rows are not
-    kept. `said` collects sentences about what went wrong; nothing of it is an error.
+    `n_bytes` bounds everything under the folder of the key's siblings, whoever writes there. Past it, or when the disk is
+    full, rows are not kept. `said` collects sentences about what went wrong; nothing of it is an error.
     """
 
     def __init__(self, folder: Path, width: int, n_bytes: int) -> None:
         self.folder, self.width = folder, width
         self.said: list[str] = []
         self._where: dict[bytes, tuple[int, int, int, int, int]] = {}
+        self._also: dict[bytes, list[tuple[int, int, int, int, int]]] = {}  # the same row, written once more
         self._data: list[int] = []
         self._lock: IO[str] | None = None
         self._index: IO[bytes] | None = None
         self._size = 0
-        self._left = n_bytes
+        self._bound = n_bytes
+        self._left = self._unlooked = 0  # bytes: free for us, and of them until the next look
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._left = n_bytes - _size_of(folder.parent)
             os.utime(folder)  # used now: make_room removes the longest unused
             ours = [path for path in folder.glob("*.bin") if path.stem.isdigit()]
             for path in sorted(ours, key=lambda p: int(p.stem)):
@@ -83,6 +86,8 @@ class Store:
         self._data.append(os.open(path, os.O_RDONLY))
         for digest, offset, n_tokens, kind, crc in RECORD.iter_unpack(raw[: len(raw) // RECORD.size * RECORD.size]):
             if kind < len(KINDS) and offset + 2 * self.width * n_tokens <= size:
+                if digest in self._where:
+                    self._also.setdefault(digest, []).append(self._where[digest])
                 self._where[digest] = (number, offset, n_tokens, kind, crc)
 
     def _open(self) -> None:
@@ -105,23 +110,47 @@ class Store:
                 os.truncate(index, index.stat().st_size // RECORD.size * RECORD.size)
             self._index = index.open("ab")
             self._data.append(self._own)
+            self._look()
             return
         self.said.append(f"states are not kept: {MOST_WRITERS} processes write to {self.folder}")
 
+    def _look(self) -> None:
+        """See how much is on disk by now; other writers may each write a look's worth before they see ours."""
+        import fcntl
+
+        assert self._index is not None
+        self._index.flush()
+        look, held = int(LOOK * self._bound), 0
+        for path in self.folder.parent.glob("*/*.lock"):
+            with path.open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError:
+                    held += 1
+        others = held - 1  # our own is held too
+        self._left = self._bound - _size_of(self.folder.parent) - others * look
+        self._unlooked = look
+
     def get(self, digest: bytes) -> torch.Tensor | None:
         """The states of a row, in half precision `(T, D)`; None when it is not there, or is not what was written."""
-        at = self._where.get(digest)
-        if at is None:
-            return None
+        while (at := self._where.get(digest)) is not None:
+            states = self._states(digest, at)
+            if states is not None:
+                return states
+            del self._where[digest]
+            if self._also.get(digest):
+                self._where[digest] = self._also[digest].pop()
+            if not any("damaged" in sentence for sentence in self.said):
+                self.said.append(f"kept states in {self.folder} are damaged; those rows are computed again")
+        return None
+
+    def _states(self, digest: bytes, at: tuple[int, int, int, int, int]) -> torch.Tensor | None:
         number, offset, n_tokens, kind, crc = at
         try:
             raw = os.pread(self._data[number], 2 * self.width * n_tokens, offset)
         except OSError:
             raw = b""
         if len(raw) != 2 * self.width * n_tokens or _check(digest, n_tokens, kind, raw) != crc:
-            del self._where[digest]
-            if not any("damaged" in sentence for sentence in self.said):
-                self.said.append(f"kept states in {self.folder} are damaged; those rows are computed again")
             return None
         return torch.frombuffer(bytearray(raw), dtype=KINDS[kind]).view(n_tokens, self.width)
 
@@ -130,6 +159,12 @@ class Store:
         n_bytes = 2 * self.width * len(states)
         if self._index is None or digest in self._where or len(states) > 0xFFFF:
             return
+        if n_bytes + RECORD.size > min(self._left, self._unlooked):
+            try:
+                self._look()
+            except OSError as error:
+                self._stop(f"states of the remaining rows are not kept: {files.place_sentence(error, self.folder)}")
+                return
         if n_bytes + RECORD.size > self._left:
             self._stop("the bound of train.states_gb is reached: states of the remaining rows are computed each time")
             return
@@ -147,6 +182,7 @@ class Store:
         self._where[digest] = (len(self._data) - 1, self._size, len(states), kind, crc)
         self._size += n_bytes
         self._left -= n_bytes + RECORD.size
+        self._unlooked -= n_bytes + RECORD.size
 
     def _stop(self, sentence: str) -> None:
         self.said.append(sentence)
@@ -171,7 +207,7 @@ class Store:
         for handle in self._data:
             os.close(handle)
         self._data = []
-        self._where = {}
+        self._where, self._also = {}, {}
         if self._lock is not None:
             self._lock.close()
             self._lock = None

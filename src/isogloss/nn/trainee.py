@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from isogloss.core.errors import InputError
 from isogloss.core.recipe import Bound
-from isogloss.nn import dropout
+from isogloss.nn import dropout, packed
 from isogloss.nn.answer import by_length, outputs
 from isogloss.nn.batches import deal, padded
 from isogloss.nn.blocks import rest_frozen
@@ -57,6 +57,7 @@ class Manner:
     weight_decay: float = 0.01
     clip: float = 1.0
     checkpointing: bool = False
+    padding_free: bool | None = None
 
 
 class Trainee:
@@ -76,7 +77,9 @@ class Trainee:
         self._penalties = penalties
         for name, p in model.named_parameters():
             p.requires_grad_(name in rates)
-        dropout.by_row(model, model.net)
+        self._packs = packed.wanted(model.net, world.device, world.precision, manner.padding_free)
+        half_on_cpu = world.device.type == "cpu" and world.precision == "bf16"
+        dropout.by_row(model, model.net, attends=self._packs or half_on_cpu)
         if manner.checkpointing:
             _checkpoint_blocks(model)
         if manner.in_backward and world.size > 1:
@@ -84,6 +87,8 @@ class Trainee:
                 f"train.in_backward moves a weight before its gradients could be added over the {world.size} processes; "
                 "set it to false, or train in one process"
             )
+        if self._packs:
+            packed.blocks(family.blocks(model))
         self._called = world.spread(model)
         self.rates = dict(rates)
         self.operations = Operations()
@@ -93,6 +98,33 @@ class Trainee:
             if manner.in_backward
             else AtTheEnd(manner.optimizer, groups, manner.clip, world.scaler)
         )
+
+    def unpad(self, ids: Sequence[Sequence[int]]) -> str | None:
+        """Leave padding out from here on, where that was asked for and gives the same answers to these encoded texts;
+        a sentence of what was done, or None where it was not asked for."""
+        if not self._packs:
+            return None
+        lengths = [len(row) for row in ids]
+        batch = padded(self.model, [ids[int(np.argmin(lengths))], ids[int(np.argmax(lengths))]])
+        answers = []
+        self.model.eval()
+        try:
+            for self.model.packs in (False, True):
+                with self.world.autocast():
+                    out = self.model(**batch)
+                    answer = (out if self.model.pooling else out.logits).float()
+                answer.square().sum().backward()
+                answers.append(answer.detach())
+        except (RuntimeError, ImportError, NotImplementedError) as error:
+            self.model.packs = False
+            return f"padding stays: without it this machine fails ({str(error).splitlines()[0][:120]})"
+        finally:
+            self.model.zero_grad(set_to_none=True)
+        far, allowed = float((answers[0] - answers[1]).abs().max()), 5e-2 if self.world.precision != "fp32" else 1e-4
+        if not far <= allowed * max(1.0, float(answers[0].abs().max())):
+            self.model.packs = False
+            return f"padding stays: without it answers differ by {far:.2g} on this machine"
+        return "no padding goes through the blocks: texts follow one another, and attention stays inside each"
 
     # -- learning -----------------------------------------------------------------------------------------------
 
@@ -155,7 +187,8 @@ class Trainee:
             total = (loss_B * weight_B).sum()
             for penalty in self._penalties:
                 total = total + penalty(number) * (n_B * weight_B).sum()
-        return loss_B, n_B, total, len(encoded) * max(len(row["ids"]) for row in encoded)
+        lengths = [len(row["ids"]) for row in encoded]
+        return loss_B, n_B, total, sum(lengths) if self.model.packs else len(encoded) * max(lengths)
 
     def _backward(
         self,

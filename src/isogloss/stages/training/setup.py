@@ -128,12 +128,17 @@ def prepare(
     # What training cuts, evaluation and serving cut too: the length is written with the tokenizer.
     model.max_length = length
     penalties = _penalties(recipe, model, rows)
-    manner = Manner(spec.optimizer, spec.in_backward, spec.accumulate, spec.weight_decay, spec.clip, spec.checkpointing)
+    manner = Manner(
+        spec.optimizer, spec.in_backward, spec.accumulate, spec.weight_decay, spec.clip, spec.checkpointing,
+        spec.padding_free,
+    )  # fmt: skip
     trainee = Trainee(
         model, task, recipe.family.module, rates, penalties, world, langs=langs, seed=recipe.train_seed, manner=manner
     )
     _below(recipe, run, trainee, encoded, dev_encoded, say)
-    say.line(f"train     {dropout.attention(model.net)}")
+    say.line(f"train     {dropout.attention(model.net, world.device)}")
+    if unpadded := trainee.unpad([row["ids"] for row in encoded]):
+        say.line(f"train     {unpadded}")
     watch = Supervisor(
         dev.select(pl.col("id", "lang", "group", "text", "^(label|task)$")),
         choosing,
