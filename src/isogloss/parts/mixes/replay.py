@@ -34,7 +34,9 @@ def order(
     For a model that knew some languages before and is trained on others now. Inside old and new, language l comes in
     proportion to n_l^tau. Where only one kind has rows, it has all. Raises InputError where no old language has rows.
 
-    Not measured: where it helps is not known here.
+    Measured (docs/results.md) only as a share: half of the rows of the ten largest of 20 languages, `isogloss/mini` on
+    SIB-200, no gain over tau = 0.3 that could be told (worst tenth +1.8 points, -13.9 to +17.5). Whether it keeps a model from
+    forgetting was not measured.
 
     Knobs:
         old: the languages that are replayed.
