@@ -176,6 +176,14 @@ def test_mixes_that_need_the_loop_are_refused_with_the_recipe(tmp_path: Path) ->
             recipe.build({**base, "train": {"mix": mix}}, folder=tmp_path)
 
 
+def test_languages_that_training_ends_before_are_named(tmp_path: Path) -> None:
+    """A run of one step, where the mix adds languages in three."""
+    train = {"steps": 1, "eval_every": 1, "mix": {"use": "sequential"}, "keep": {"drop_at_most": 0.0},
+             "stop": {"on": "lang", "patience": 1}}  # fmt: skip
+    _, heard = tiny.train(tiny.recipe(tmp_path, train=train), tmp_path)
+    assert any("before any row of swh_Latn, tha_Thai was learned from" in line for line in heard)
+
+
 def test_every_row_that_a_mix_can_draw_weighs_for_a_family_that_fits_itself() -> None:
     """Of many languages a large one has few rows in a run: those that ten runs would leave out count like the others."""
     from isogloss.core import parts

@@ -194,6 +194,8 @@ def _steps(
 
     if ended:
         say.note(f"training ended at step {step} of {plan_.steps}: {ENDED[ended]}")
+    if unmet := [lang for lang in trainee.langs if not seen.value["rows"].get(lang)]:
+        say.note(f"training ended before any row of {_some(unmet)} was learned from")
     return plan_, step, ended
 
 
