@@ -212,6 +212,29 @@ def test_what_is_no_number_is_left(text: str, lang: str) -> None:
     assert rewritten(lang, text, forms=Forms(dates=False, money=False)) == text
 
 
+def test_a_sign_that_countries_read_differently_is_left() -> None:
+    """4,800 is 4.8 in Madrid and 4800 in Mexico."""
+    forms = Forms(dates=False, money=False)
+    for text in ("4,800", "1.000", "12,345"):
+        assert rewritten("spa_Latn", text, forms=forms) == text
+    assert rewritten("spa_Latn", "4,800", "MX", forms=forms) == "4800"
+    assert rewritten("spa_Latn", "1.000", "ES", forms=forms) == "1000"
+    assert rewritten("spa_Latn", "4,800", "ES", forms=forms) == "4,800"
+
+
+@pytest.mark.parametrize(
+    ("lang", "text"),
+    [
+        ("jpn_Jpan", "5億1万4千6百人"),
+        ("zho_Hans", "5亿1万4千6百"),
+        ("jpn_Jpan", "２.７８９０e－１"),
+        ("jpn_Jpan", "１\u3000２３４\u3000５６７．８９"),
+    ],
+)
+def test_a_piece_of_a_number_is_left(lang: str, text: str) -> None:
+    assert rewritten(lang, text, forms=Forms(dates=False, money=False)) == text
+
+
 # -- money and measures -----------------------------------------------------------------------------------------
 
 

@@ -239,3 +239,37 @@ def test_the_learned_threshold_is_the_lowest_gap_and_never_above_half() -> None:
     assert boilerplate._learned([2, 30, 31, 95], 100) == 30
     assert boilerplate._learned([2, 3, 5, 8, 13, 21, 34, 55, 89], 100) == 50
     assert boilerplate._learned([90], 100) == 50
+
+
+@pytest.mark.parametrize("script", SITES)
+def test_a_page_of_nothing_but_navigation_is_dropped(script: str) -> None:
+    header, menu, footer, words = SITES[script]
+    links = [piece.strip() for piece in menu.split("|")]
+    items = "".join(f'<li><a href="/{i}">{text}</a></li>' for i, text in enumerate(links))
+    story = " ".join(words.split() * 8)
+    pages = {
+        "nav": f"<html><body><nav><ul>{items}</ul></nav></body></html>",
+        "role": f"<html><body><div role='navigation'><ul>{items}</ul></div><footer>{footer}</footer></body></html>",
+        "list": f"<!DOCTYPE html><html><head><title>{header}</title></head><body><ul>{items}</ul></body></html>",
+        "text": f"<html><body><nav><ul>{items}</ul></nav><p>{story}</p></body></html>",
+    }
+    after = apply(frame(list(pages.values())), None)
+    assert after["drop"].to_list() == ["a page without main content"] * 3 + [None]
+    assert after["text"].to_list()[:3] == list(pages.values())[:3], "what is dropped stays whole"
+    assert " ".join(after["text"][3].split()) == story
+
+
+@pytest.mark.parametrize("script", SITES)
+def test_tags_in_plain_text_stay(script: str) -> None:
+    word = SITES[script][3].split()[0]
+    said = f"<div>{word}</div> {word} {word} {word} </p> {word}: <span>{word}</span>, {word} {word}"
+    texts = [
+        said,
+        f"{word} <div> {word} </div> {word}",
+        f"<body> {word} </body> {word} {word}",
+        f"<b>{word}</b> {word}",
+    ]
+    after = apply(frame(texts), None)
+    assert after["text"].to_list() == texts and after["drop"].is_null().all()
+    piece = f"<div><p>{word} {word}</p><p>{word}</p></div>"
+    assert "<" not in apply(frame([piece]), None)["text"][0]

@@ -48,6 +48,36 @@ def found(text: str, lang: str = "und", *countries: str) -> list[tuple[str, str]
             "swe_Latn",
             [("phone", "+46 8 123 456 78"), ("phone", "08-12 34 56 7")],
         ),
+        (
+            "anna\u200b@mail\u00ad.org, li@mail.org\u200bnext",
+            "eng_Latn",
+            [("email", "anna\u200b@mail\u00ad.org"), ("email", "li@mail.org")],
+        ),
+        ("ទៅ\u200banna@mail.org\u200bទៅ", "khm_Khmr", [("email", "anna@mail.org")]),
+        (
+            "+49 30\u200b 90\u00ad18\u200b20, 4111\u00ad 1111\u200b 1111 1111",
+            "eng_Latn",
+            [("phone", "+49 30\u200b 90\u00ad18\u200b20"), ("card", "4111\u00ad 1111\u200b 1111 1111")],
+        ),
+        (
+            "de89 3704 0044 0532 0130 00 and es91 2100 0418 4502 0005 1332 from here",
+            "eng_Latn",
+            [("iban", "de89 3704 0044 0532 0130 00"), ("iban", "es91 2100 0418 4502 0005 1332")],
+        ),
+        (
+            "anna [at] mail [dot] org, or li(at)post.de",
+            "eng_Latn",
+            [("email", "anna [at] mail [dot] org"), ("email", "li(at)post.de")],
+        ),
+        (
+            "anna.k (arroba) mail (punto) com o ana @ correo.es",
+            "spa_Latn",
+            [("email", "anna.k (arroba) mail (punto) com"), ("email", "ana @ correo.es")],
+        ),
+        ("пишите: иван [собака] почта [точка] рф", "rus_Cyrl", []),
+        ("пишите: ivan [собака] mail [точка] ru", "rus_Cyrl", [("email", "ivan [собака] mail [точка] ru")]),
+        ("site.org/?e=anna%40mail.org", "eng_Latn", [("email", "anna%40mail.org")]),
+        ("go to x.org?to=anna.k@mail.org&b=1", "eng_Latn", [("email", "anna.k@mail.org")]),
         ("tel. 030 901820\u200e, 030 901821", "deu_Latn", [("phone", "030 901820"), ("phone", "030 901821")]),
     ],
 )
@@ -68,6 +98,9 @@ def test_found_in_any_script(text: str, lang: str, wanted: list[tuple[str, str]]
         ("999.1.1.1 or 1.2.3 or v1.2.3.4.5", "eng_Latn"),
         ("人口は12,345,678人、2019年12月31日", "jpn_Jpan"),
         ("@anna #tag anna@ @org", "eng_Latn"),
+        ("Look [at] the thing (at last) at noon dot. We met @ Home. In town", "eng_Latn"),
+        ("12 " * 500, "eng_Latn"),
+        ("0.0254458924065, 0.049309018201234 and 0.4444921097596643", "eng_Latn"),
         ("", "eng_Latn"),
     ],
 )
@@ -108,6 +141,21 @@ def frame(*texts: str | None, lang: str | None = "eng_Latn") -> pl.DataFrame:
 
 def run(*texts: str | None, **knobs: Any) -> list[str | None]:
     return pii.apply(frame(*texts), **knobs)["text"].to_list()
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        ("030 901820", "030/90 18 20", "(030) 901820", "+49 30 901820", "0049-30-901820", "+49 (0)30 901820", "+49 30\u200b 901\u00ad820"),
+        ("anna@mail.org", "Anna @ mail.org", "anna [at] mail [dot] org", "anna\u200b@mail.org", "ａｎｎａ＠mail.org"),
+        ("DE89370400440532013000", "de89 3704 0044 0532 0130 00", "DE89-3704-0044-0532-0130-00"),
+        ("4111 1111 1111 1111", "4111-1111-1111-1111", "4111111111111111", "٤١١١ ١١١١ ١١١١ ١١١١"),
+    ],
+)  # fmt: skip
+def test_one_value_has_one_pseudonym_however_it_is_written(forms: tuple[str, ...]) -> None:
+    values = {form: [span.value for span in find(f"Tel. oder Adresse: {form}", "deu_Latn")] for form in forms}
+    assert len({tuple(value) for value in values.values()}) == 1, values
+    assert len(values[forms[0]]) == 1
 
 
 MIXED = "Mail anna@mail.org, call +49 30 901820 or see bit.ly; card 4111 1111 1111 1111."

@@ -45,7 +45,7 @@ def corpus(run: Run) -> pl.DataFrame:
 
 def dropped(run: Run) -> pl.DataFrame:
     frames = [files.read_parquet(p) for p in sorted(run.path("dropped").glob("*"))]
-    return pl.concat(frames) if frames else pl.DataFrame(schema={"reason": pl.String})
+    return pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(("id", "step", "reason"), pl.String))
 
 
 def dirty_rows() -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def test_bad_rows_are_set_aside_counted_and_shown(place: Place) -> None:
         {**good[3], "id": "b3", "lang": "klingonese"},
         {**good[4], "id": "b4", "lang": "deu"},
         {**good[5], "id": good[6]["id"]},
-        {**good[7], "id": good[-1]["id"]},
+        {**good[7], "id": good[5]["id"]},
     ]
     path = write_jsonl(place.folder / "raw.jsonl", [*good, *bad])
     with path.open("ab") as handle:
@@ -127,11 +127,9 @@ def test_bad_rows_are_set_aside_counted_and_shown(place: Place) -> None:
     n = len(good)
     assert said[f"raw.jsonl:{n + 4}"] == "unknown language 'klingonese'"
     assert said[f"raw.jsonl:{n + 6}"].startswith(f"duplicated id '{good[6]['id']}': first at raw.jsonl:7")
-    translated = said[f"raw.jsonl:{n + 7}"]
-    assert "of a row in another language" in translated and "belongs in the column 'group'" in translated
     assert len(said) == 9
     told = "\n".join(say.lines)
-    for words in ("1 row set aside in read: empty text", "1 row set aside in unique: duplicated id", "broken JSON"):
+    for words in ("1 row set aside in read: empty text", "2 rows set aside in unique: duplicated id", "broken JSON"):
         assert words in told
     facts = run.require("prepare")["facts"]
     assert (facts["n_rows"], facts["n_dropped"]) == (n, 9)
@@ -484,26 +482,88 @@ def test_samples_of_steps_before_a_private_one_show_no_text(place: Place) -> Non
     assert not later["before"].str.contains("@").any()
 
 
-def test_prepare_says_what_decontaminate_misses_behind_steps_that_change_words(place: Place) -> None:
+# Texts that a step changes beyond recognition, one by step, and an evaluation text that no step touches.
+REWRITTEN = {
+    "pii": "anna@mail.org, +49 30 901820, 192.168.10.7",
+    "values": "12.345,67 kg und 3. April 2025",
+    "standardise": "Ã¤Ã¶Ã¼ Ã© Ã\x9f",
+    "": "Nothing in this sentence is rewritten by any step.",
+}
+
+
+@pytest.mark.parametrize("order", [["standardise", "values", "pii"], ["pii", "values", "standardise"]])
+def test_an_evaluation_text_is_found_though_steps_rewrote_the_row(place: Place, order: list[str]) -> None:
     rows = corpus_rows()
-    write_jsonl(place.folder / "bench.jsonl", [{"text": row["text"]} for row in rows[:5]])
+    hidden = [
+        {"id": f"h{i}", "text": text, "lang": "deu_Latn", "label": "bill", "split": "train", "group": f"h{i}"}
+        for i, text in enumerate(REWRITTEN.values())
+    ]
+    other = {**rows[0], "id": "of h0", "lang": "eng_Latn", "split": "train", "group": "h0"}
+    write_jsonl(place.folder / "raw.jsonl", [*rows, *hidden, other])
+    write_jsonl(place.folder / "bench.jsonl", [{"text": text} for text in REWRITTEN.values()])
     search = {"use": "decontaminate", "against": ["bench.jsonl"]}
-    told = []
-    for i, steps in enumerate(([search, "pii"], ["standardise", search], [{"use": "pii", "action": "tag"}, search])):
-        said = Heard()
-        prepare(place.with_(name=f"d{i}", data={"steps": steps}), said)
-        told.append([line for line in said.lines if line.startswith("decontaminate: ")])
-    assert len(told[0]) == 1 and "that pii changed may be missed" in told[0][0]
-    assert told[1] == told[2] == []
+    langs = [*LANGS, "deu_Latn"]
+    run = prepare(place.with_(langs=langs, data={"steps": [*order, search]}))
+    found = {row["id"]: row for row in dropped(run).filter(pl.col("step") == "decontaminate").iter_rows(named=True)}
+    assert set(found) == {"h0", "h1", "h2", "h3", "of h0"}
+    for i, step in enumerate(REWRITTEN):
+        told = " before it was rewritten" if step else ""
+        assert found[f"h{i}"]["reason"] == f"found in bench.jsonl{told} (verbatim)"
+        assert (found[f"h{i}"]["text"] == REWRITTEN[step]) == (not step)
+    assert "anna@" not in json.dumps(list(found.values())), "what pii hid stays hidden"
+    assert "translation of a row found in bench.jsonl" in found["of h0"]["reason"]
+    assert not {"_earlier"} & set(corpus(run).columns)
+    clean = prepare(place.with_(name="none", langs=langs, data={"steps": order}))
+    assert corpus(clean).filter(pl.col("id").is_in(["h0", "h1", "h2", "h3"])).height == 4
 
 
-def test_ids_that_translations_share_are_told_apart_from_other_duplicates(place: Place) -> None:
+def test_what_a_step_took_out_of_a_row_is_no_evaluation_text_in_it(place: Place) -> None:
     rows = corpus_rows()
-    write_jsonl(place.folder / "raw.jsonl", [*rows, rows[0], {**rows[1], "lang": "spa_Latn"}])
-    run = prepare(place)
-    why = files.read_parquet(run.path("reasons.parquet")).filter(pl.col("step") == "unique")
-    assert sorted(why["reason"]) == ["duplicated id", "duplicated id of a row in another language"]
-    assert dropped(run)["reason"].str.contains("belongs in the column 'group'").sum() == 1
+    story = "The river rose in the night, and in the morning the bridge to the village was gone. "
+    story += "People crossed in small boats until the army brought iron parts for another one."
+    away = "Seven ships left the harbour before the storm came, and only four of them were ever seen again by anyone."
+    page = f"<html><body><nav><ul><li>{away}</li></ul></nav><article><p>{story}</p><p>{story[::-1]}</p></article></body></html>"
+    pages = [
+        {"id": f"p{i}", "text": text, "lang": "eng_Latn", "label": "bill", "split": "train"}
+        for i, text in enumerate([page, page.replace("bridge", "tower")])
+    ]
+    write_jsonl(place.folder / "raw.jsonl", [*rows, *pages])
+    search = {"use": "decontaminate", "against": ["bench.jsonl"]}
+    for texts, gone in (([away], set()), ([page], {"p0", "p1"}), ([away, story], {"p0", "p1"})):
+        write_jsonl(place.folder / "bench.jsonl", [{"text": text} for text in texts])
+        run = prepare(place.with_(name=f"b{len(texts)}{len(gone)}", data={"steps": ["boilerplate", search]}))
+        assert set(dropped(run).filter(pl.col("step") == "decontaminate")["id"]) == gone
+
+
+def test_translations_may_share_an_id(place: Place) -> None:
+    """Parallel data often numbers contents: (id, language) says which row it is, and the id which content."""
+    rows = [{k: v for k, v in row.items() if k not in ("group", "split")} for row in corpus_rows()]
+    n: dict[str, int] = {}
+    for row in rows:
+        n[row["lang"]] = n.get(row["lang"], -1) + 1
+        row["id"] = str(n[row["lang"]])
+    write_jsonl(place.folder / "raw.jsonl", [*rows, {**rows[0], "text": "said again"}, {**rows[0], "id": "alone"}])
+    said = Heard()
+    run = prepare(place, said)
+    gone = dropped(run)
+    assert gone["reason"].to_list() == ["duplicated id '0': first at raw.jsonl:1"] and gone["id"].to_list() == ["0"]
+    kept = corpus(run)
+    assert kept.height == len(rows) + 1 and kept["id"].n_unique() == kept.height
+    tied = kept.filter(pl.col("id") != "alone")
+    assert (tied["id"] == tied["group"] + ":" + tied["lang"]).all()
+    assert tied.group_by("group").agg(pl.col("split").n_unique(), pl.col("lang").n_unique())["split"].max() == 1
+    assert kept.filter(pl.col("id") == "alone")["group"].item() is None
+    assert next(line for line in said.lines if "share their id" in line).startswith(f"{len(rows):,} rows")
+    assert "What unique learned" in run.path("CARD.md").read_text("utf-8")
+    ends = [{**row, "split": split} for split in ("train", "test") for row in rows if row["lang"] != "eng_Latn"]
+    write_jsonl(place.folder / "raw.jsonl", [*ends, {**rows[0], "id": "0", "split": "test"}, ends[0]])
+    parted = corpus(prepare(place.with_(name="splits"), said))
+    assert parted.height == len(ends) + 1 and parted["id"].n_unique() == parted.height, "each split numbers anew"
+    assert (parted["id"] == parted["group"] + ":" + parted["lang"]).all()
+    assert (parted["group"].str.split(":").list.last() == parted["split"]).all()
+    write_jsonl(place.folder / "raw.jsonl", [{**row, "group": f"g{row['id']}"} for row in rows])
+    grouped = corpus(prepare(place.with_(name="grouped")))
+    assert set(grouped["group"]) == {f"g{row['id']}" for row in rows}, "a group that is given stays"
 
 
 @pytest.mark.parametrize("name", ["a-17", "b: 2 (x)", "it's of two", "c'1;", "d\nz", "near-duplicate of e"])

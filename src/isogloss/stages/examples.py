@@ -27,8 +27,8 @@ class Example:
     text: str = ""
 
 
-def kind(reason: str) -> str:
-    """A reason without what differs from row to row: ids, numbers, quoted values.
+def kind(reason: str, quoted: bool = False) -> str:
+    """A reason without what differs from row to row: ids, numbers, and, unless they are asked for, `quoted` values.
 
     >>> kind("near-duplicate of a-17 (Jaccard 0.83); their labels differ")
     'near-duplicate; their labels differ'
@@ -40,8 +40,23 @@ def kind(reason: str) -> str:
     text = re.sub(r"\s*\([A-Z0-9][^)]*\)", "", text)
     text = re.sub(r"(?<=\w )\d+ % ", "", re.sub(r": \d+ % ", ": only some ", text))
     text = re.sub(r"\s\d+\.\d+(?=[,)\s]|$)", "", text)
-    text = re.sub(r"'[^']*'$|'[^']*'(?=[ ;:,)])", "'…'", text)
+    if not quoted:
+        text = re.sub(r"'[^']*'$|'[^']*'(?=[ ;:,)])", "'…'", text)
     return text if len(text) <= 100 else text[:99] + "…"
+
+
+def name(names: dict[str, str], reason: str) -> str:
+    """The kind of a reason, noting in `names` what to call it: with its quoted values while all reasons of it agree.
+
+    >>> names = {}
+    >>> name(names, "unknown label 'x'"), names["unknown label '…'"]
+    ("unknown label '…'", "unknown label 'x'")
+    >>> name(names, "unknown label 'y'"), names["unknown label '…'"]
+    ("unknown label '…'", "unknown label '…'")
+    """
+    short = kind(reason)
+    names[short] = short if names.get(short, full := kind(reason, quoted=True)) != full else full
+    return short
 
 
 def pick(examples: Iterable[Example]) -> list[Example]:

@@ -43,6 +43,25 @@ class Op:
         return bool(self.loaded.constant("PRIVATE", False))
 
     @property
+    def rewrites(self) -> bool:
+        return bool(self.loaded.constant("REWRITES", False))
+
+    @property
+    def renames(self) -> bool:
+        """Whether it may give rows another id."""
+        return bool(self.loaded.constant("RENAMES", False))
+
+    @property
+    def cuts(self) -> bool:
+        """Whether it takes pieces out of a text."""
+        return bool(self.loaded.constant("CUTS", False))
+
+    @property
+    def reads_earlier(self) -> bool:
+        """Whether it reads texts as they were before steps changed them."""
+        return bool(self.loaded.constant("EARLIER", False))
+
+    @property
     def streams(self) -> bool:
         return bool(self.loaded.constant("STREAMS", False))
 

@@ -26,6 +26,7 @@ from isogloss.core.readers import RawFile, expand
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
 from isogloss.core.say import Pace, Say
+from isogloss.stages import unique
 from isogloss.stages.ops import Op
 from isogloss.stages.preparing import card, reading, sample
 from isogloss.stages.preparing.tables import COUNTS, beside, kind
@@ -33,8 +34,6 @@ from isogloss.stages.preparing.walk import Walked, gather, walk
 
 # A language that loses more than this share in one step is named on the screen, gate or no gate.
 LOOK = 0.5
-# Steps behind which a text need not match its copy elsewhere, other than in form.
-REWORDS = ("pii", "values")
 
 
 def prepare(recipe: Recipe, run: Run, engine: Engine, say: Say, *, again: bool = False) -> Corpus:
@@ -168,6 +167,10 @@ def _prepare(
     if empty := [name for found in read_in for name in found.empty]:
         shown = ", ".join(empty[:3]) + (f" and {len(empty) - 3} more" if len(empty) > 3 else "")
         notes["empty"] = f"{len(empty):,} {'file has' if len(empty) == 1 else 'files have'} no row: {shown}"
+    for what, n in walked.learned["unique"].rows() if "unique" in walked.learned else ():
+        notes[what] = f"{n:,} {what}; where that is wrong, give rows ids of their own" + (
+            ", or a column `group`" if what == unique.TRANSLATED else ""
+        )
     _assemble(recipe, run, say, walked, notes, reads)
     n_rows, n_bytes = sum(found.n_rows for found in read_in), sum(job.n_bytes for job in jobs)
     if told := pace.told(n_rows, n_bytes, 1):
@@ -231,7 +234,7 @@ def _assemble(recipe: Recipe, run: Run, say: Say, walked: Walked, notes: dict[st
     langs = table["lang"].unique().sort().to_list() if recipe.langs == "all" else list(recipe.langs)
     judged = _judged(recipe, ledger)
     remarks = [remark for op in ops(recipe) if op.loaded.has("remarks") for remark in op.call("remarks", tuple(judged))]
-    remarks += [*_unread(recipe), *_hidden_from(recipe)]
+    remarks += _unread(recipe)
     n_rows, n_dropped = int(table["n"].sum()), int(ledger["n_dropped"].sum())
     uneven = list(balance.warnings(balance.languages(balance.train(domains))))
     facts = {"langs": langs, "n_rows": n_rows, "n_dropped": n_dropped, "notes": sorted(notes.values())}
@@ -246,17 +249,6 @@ def _unread(recipe: Recipe) -> Iterator[str]:
     private = [op.name for op in ops(recipe) if op.private]
     if private and recipe.data.keep:
         yield f"{', '.join(private)}: only `text` is read; ids and {', '.join(recipe.data.keep)} (data.keep) stay as they are"
-
-
-def _hidden_from(recipe: Recipe) -> Iterator[str]:
-    """What a search for evaluation texts misses, since the search sees the text as these steps leave it."""
-    changes = [s.name for s in recipe.steps if s.name in REWORDS and s.knobs.get("action") != "tag"]
-    for step in recipe.steps:
-        if changes and step.knobs.get("against"):
-            yield (
-                f"{step.name}: evaluation texts are looked for as they are in the text that {', '.join(changes)} left, so rows "
-                f"that {' and '.join(changes)} changed may be missed; `isogloss step {step.name}` on the raw data finds them"
-            )
 
 
 def _judged(recipe: Recipe, ledger: pl.DataFrame) -> list[str]:

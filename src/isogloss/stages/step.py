@@ -26,10 +26,10 @@ from isogloss.core.engine import Engine, Local
 from isogloss.core.errors import DataError, MissingError, PlaceError
 from isogloss.core.readers import Broken, RawFile, expand, rows
 from isogloss.core.say import Say
-from isogloss.stages import barrier
+from isogloss.stages import barrier, unique
 from isogloss.stages.barrier import Decision
 from isogloss.stages.examples import Example, pick
-from isogloss.stages.examples import kind as kind_of
+from isogloss.stages.examples import name as name_of
 from isogloss.stages.ops import Op
 
 SHARD_BYTES = 4_000_000
@@ -56,6 +56,7 @@ class Outcome:
     n_set_aside: int
     by_lang: list[dict[str, Any]]
     changed: dict[str, int]
+    added: dict[str, int]
     reasons: list[dict[str, Any]]
     set_aside: list[dict[str, Any]]
     seconds: float
@@ -90,14 +91,20 @@ class _Tally:
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     """by (language, kept | changed | dropped | read)"""
     columns: Counter[str] = field(default_factory=Counter)
+    added: Counter[str] = field(default_factory=Counter)
+    """rows in which a column has a value that the file did not have"""
     reasons: Counter[str] = field(default_factory=Counter)
     found: Counter[tuple[str, str]] = field(default_factory=Counter)
     """by (split, reason), every row taken for a train row"""
+    names: dict[str, str] = field(default_factory=dict)
+    """what kinds of reasons are called"""
     examples: list[Example] = field(default_factory=list)
 
     def add(self, other: _Tally) -> None:
-        for name in ("rows", "columns", "reasons", "found"):
+        for name in ("rows", "columns", "added", "reasons", "found"):
             getattr(self, name).update(getattr(other, name))
+        for kind, called in other.names.items():
+            self.names[kind] = called if self.names.get(kind, called) == called else kind
         self.examples = pick([*self.examples, *other.examples])
 
 
@@ -229,21 +236,36 @@ def _read(
         flush()
     say.close()
     if not shards:
-        reasons = Counter(kind_of(row.reason) for row in rejected).most_common(3)
-        why = "; ".join(f"{reason} (x{count:,})" for reason, count in reasons) or "it is empty"
+        names: dict[str, str] = {}
+        reasons = Counter(name_of(names, row.reason) for row in rejected).most_common(3)
+        why = "; ".join(f"{names[kind]} (x{count:,})" for kind, count in reasons) or "it is empty"
         raise DataError(f"no row of the file can be used: {why}")
     return shards, rejected, tuple(notes)
 
 
 def _unique_ids(shards: list[Path]) -> tuple[str, ...]:
-    """Steps know rows by their id: where ids repeat, the place in the file stands for them while the step runs."""
-    counts = pl.scan_parquet(shards).select(n=pl.len(), unique=pl.col("id").n_unique()).collect().row(0)
-    if counts[0] == counts[1]:
+    """Steps know rows by their id: where ids repeat, the place in the file stands for them while the step runs.
+
+    Rows of several languages with one id are translations of each other (`unique.py`), and share a group.
+    """
+    every = pl.scan_parquet(shards).select("id", "origin", "lang", "split", "group").collect()
+    decision = unique.decide(every.with_columns(pl.lit(0).alias("shard")))
+    if decision.is_empty():
         return ()
+    tied = decision.filter(pl.col("tied").is_not_null()).select("origin", "tied")
     for shard in shards:
-        frame = files.read_parquet(shard)
-        files.write_parquet(shard, frame.with_columns(pl.col("id").alias("_id"), pl.col("origin").alias("id")))
-    return (f"{counts[0] - counts[1]:,} ids repeat, so rows are told apart by file and line",)
+        frame = files.read_parquet(shard).join(tied, on="origin", how="left", maintain_order="left")
+        frame = frame.with_columns(
+            pl.col("id").alias("_id"), pl.col("origin").alias("id"), pl.coalesce("group", "tied").alias("group")
+        )
+        files.write_parquet(shard, frame.drop("tied"))
+    n_same, notes = decision["first"].count(), []
+    if n_same:
+        verb = "row repeats" if n_same == 1 else "rows repeat"
+        notes.append(
+            f"{n_same:,} {verb} the id of an earlier row in the same language; prepare would keep the first only"
+        )
+    return (*notes, *(f"{n:,} {what}" for what, n in unique.learned(decision).rows()))
 
 
 def _apply(job: _Job) -> _Tally:
@@ -262,7 +284,7 @@ def _apply(job: _Job) -> _Tally:
         every = job.op.call("apply", before.with_columns(split=pl.lit("train")), *more)
         for split, reason in zip(before["split"].fill_null("none").to_list(), every["drop"].to_list(), strict=True):
             if reason is not None:
-                tally.found[split, kind_of(reason)] += 1
+                tally.found[split, name_of(tally.names, reason)] += 1
     if "_id" in after.columns:
         after = after.with_columns(pl.col("_id").alias("id")).drop("_id")
     gone = after.with_columns(before["text"], drop.alias("reason")).filter(pl.col("reason").is_not_null())
@@ -276,14 +298,13 @@ def _apply(job: _Job) -> _Tally:
 def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series, private: bool) -> _Tally:
     """Counts and examples; of a step that is `private` no text from before is shown."""
     tally = _Tally()
-    tally.reasons.update(kind_of(reason) for reason in drop.drop_nulls().to_list())
+    tally.reasons.update(name_of(tally.names, reason) for reason in drop.drop_nulls().to_list())
     kept = drop.is_null()
     same = [name for name in before.columns if name in after.columns and name not in ("id", "_id")]
     differ = {name: before[name].ne_missing(after[name]) & kept for name in same}
     tally.columns.update({name: int(mask.sum()) for name, mask in differ.items() if mask.any()})
-    tally.columns.update(
-        {name: int(after[name].is_not_null().sum()) for name in after.columns if name not in before.columns}
-    )
+    filled = {name: after[name].filter(kept).count() for name in after.columns if name not in before.columns}
+    tally.added.update({name: n for name, n in filled.items() if n})
     changed = pl.select(pl.any_horizontal(*differ.values())).to_series() if differ else pl.Series([False] * len(kept))
     langs = pl.select(pl.coalesce(before["lang"], after["lang"], pl.lit("und"))).to_series()
     table = (
@@ -294,7 +315,7 @@ def _count(before: pl.DataFrame, after: pl.DataFrame, drop: pl.Series, private: 
     for row in table.iter_rows(named=True):
         tally.rows.update({(row["lang"], name): row[name] for name in ("read", "kept", "changed")})
         tally.rows[row["lang"], "dropped"] += row["read"] - row["kept"]
-    ids = before["id"]
+    ids = before["_id" if "_id" in before.columns else "id"]
 
     def told(name: str, i: int) -> str:
         return "" if name == "text" else str((after if private else before)["text"][i])
@@ -349,8 +370,10 @@ def _outcome(
         for lang in langs
     ]
     aside: dict[str, dict[str, Any]] = {}
+    names: dict[str, str] = {}
     for row in rejected:
-        aside.setdefault(kind_of(row.reason), {"reason": kind_of(row.reason), "n": 0, "first": row.origin})["n"] += 1
+        aside.setdefault(name_of(names, row.reason), {"reason": "", "n": 0, "first": row.origin})["n"] += 1
+    aside = {kind: {**told, "reason": names[kind]} for kind, told in aside.items()}
     found = None
     if late:
         by_split: Counter[str] = Counter()
@@ -358,7 +381,7 @@ def _outcome(
         for (split, reason), n in tally.found.items():
             by_split[split] += n
             by_reason[reason] += n
-        found = {"n": by_split.total(), "by_split": dict(by_split), "reasons": _ranked(by_reason)}
+        found = {"n": by_split.total(), "by_split": dict(by_split), "reasons": _ranked(by_reason, tally.names)}
         if levels:
             found["levels"] = levels
     return Outcome(
@@ -372,7 +395,8 @@ def _outcome(
         n_set_aside=len(rejected),
         by_lang=by_lang,
         changed=dict(tally.columns),
-        reasons=_ranked(tally.reasons),
+        added=dict(tally.added),
+        reasons=_ranked(tally.reasons, tally.names),
         set_aside=sorted(aside.values(), key=lambda row: -row["n"]),
         seconds=0.0,
         notes=notes,
@@ -381,8 +405,9 @@ def _outcome(
     )
 
 
-def _ranked(counts: Counter[str]) -> list[dict[str, Any]]:
-    return [{"reason": reason, "n": n} for reason, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+def _ranked(counts: Counter[str], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [{"reason": names.get(kind, kind), "n": n} for kind, n in ranked]
 
 
 def _plain(value: Any) -> Any:

@@ -13,13 +13,13 @@ import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import regex
 
 from isogloss.core.errors import IsoglossError, extra_missing
-from isogloss.core.pii.plain import plain
+from isogloss.core.pii.plain import UNSEEN, plain
 
 KINDS = ("email", "url", "ip", "iban", "card", "id", "phone")
 # Characters before a number in which a word that announces it may stand.
@@ -30,6 +30,8 @@ HOMES = {
     "por": "PT BR AO MZ", "arb": "SA EG AE MA DZ TN IQ JO LB KW QA SD YE", "swh": "TZ KE UG CD",
 }  # fmt: skip
 MOST_HOMES = 12
+# Digits of the longest telephone number (E.164) behind 00.
+LONGEST = 17
 # Per cent of the people of a country who speak a language that is much spoken.
 MUCH = 5
 
@@ -51,18 +53,35 @@ def find(text: str, lang: str = "und", countries: Sequence[str] = (), kinds: Seq
     when a library that is needed is not installed.
 
     >>> [(s.kind, s.value) for s in find("مراسلة: sara@mail.org أو هاتف ٠٥٠١٢٣٤٥٦٧", "arb_Arab")]
-    [('email', 'sara@mail.org'), ('phone', '0501234567')]
+    [('email', 'sara@mail.org'), ('phone', '+966501234567')]
     """
     flat = plain(text)
     homes = tuple(countries) or homes_of(lang)
-    taken = bytearray(len(text))
+    found = _found(flat, homes, kinds)
+    if UNSEEN not in flat:
+        return found
+    # What nobody sees may part two words (Khmer, Thai), or stand inside a number: both are looked at.
+    places = [i for i, character in enumerate(flat) if character != UNSEEN]
+    for span in _found(flat.replace(UNSEEN, ""), homes, kinds):
+        start, end = places[span.start], places[span.end - 1] + 1
+        beside = [other for other in found if other.start < end and start < other.end]
+        if all(start <= other.start and other.end <= end for other in beside):
+            found = [other for other in found if other not in beside]
+            found.append(Span(span.kind, start, end, span.value))
+    return sorted(
+        (Span(s.kind, s.start, s.end, s.value.replace(UNSEEN, "")) for s in found), key=lambda span: span.start
+    )
+
+
+def _found(flat: str, homes: Sequence[str], kinds: Sequence[str]) -> list[Span]:
+    taken = bytearray(len(flat))
     found = []
     # The surer first; but an e-mail address inside an address with a scheme is a piece of that, where that is wanted.
     finders = [(kind, _FINDERS[kind]) for kind in KINDS]
     for kind, finder in [("url", _schemed), *finders] if "url" in kinds else finders:
         # An address that stands inside another one, or in what is not wanted, is still no telephone number.
         for span in finder(flat, homes):
-            if not any(taken[span.start : span.end]):
+            if b"\x01" not in taken[span.start : span.end]:
                 taken[span.start : span.end] = b"\x01" * (span.end - span.start)
                 if kind in kinds:
                     found.append(span)
@@ -115,6 +134,22 @@ _ASCII_MAIL = re.compile(
 _MAIL = regex.compile(
     rf"(?<![\w.@])[\w\p{{M}}]+(?:[.+-][\w\p{{M}}]+)*+@(?:{_LABEL}\.){{1,8}}[\p{{L}}\p{{M}}]{{2,24}}(?![\w@])"
 )
+# In the query or the path of an address without a scheme.
+_QUERIED = re.compile(
+    rf"(?<=[?&=/;])[0-9A-Za-z_+-]+(?:\.[0-9A-Za-z_+-]+)*(?:@|%40|&#64;)"
+    rf"(?:{_HOST}\.){{1,8}}(?:xn--[0-9A-Za-z-]+|[A-Za-z]{{2,24}})(?![0-9A-Za-z@_]|-[0-9A-Za-z])"
+)
+_KEY = re.compile(r"[?&][0-9A-Za-z_-]*=")
+# As people write them against machines: anna [at] mail [dot] org, anna @ mail.org.
+_AT = r"[ ]{0,2}[\[({<][ ]?(?:at|ät|arroba|arobase|chiocciola|małpa|собака|куче|@)[ ]?[\])}>][ ]{0,2}"
+_DOTS = "dot|punkt|punto|ponto|point|kropka|точка|nokta"
+_DOT = rf"(?:\.|[ ]{{0,2}}[\[({{<][ ]?(?:{_DOTS}|\.)[ ]?[\])}}>][ ]{{0,2}}|[ ]{{1,2}}(?:{_DOTS})[ ]{{1,2}})"
+_BEFORE_AT = rf"(?<![\w.+-])[\w+-]{{1,64}}(?:(?:\.|[ ]?[\[({{](?:{_DOTS})[\])}}][ ]?)[\w+-]{{1,64}}){{0,4}}"
+_SPELT = re.compile(rf"({_BEFORE_AT}){_AT}({_HOST}(?:{_DOT}{_HOST}){{1,5}})(?![\w@])", re.IGNORECASE)
+_APART = re.compile(
+    rf"({_BEFORE_AT})(?:[ ]{{1,2}}@[ ]{{0,2}}|@[ ]{{1,2}})((?:{_HOST}\.){{1,5}}[A-Za-z]{{2,24}})(?![\w@]|[.-]\w)"
+)
+_BRACKET_AT = re.compile(_AT, re.IGNORECASE)
 _SCHEME = re.compile(
     r"(?<![A-Za-z])(?:https?|ftps?|sftp|wss?)://[^\s<>\"“”«»`{}|\\^、。，；！？》）】」،؛؟।]+", re.IGNORECASE
 )
@@ -156,13 +191,33 @@ def _top(label: str) -> bool:
 
 
 def _emails(flat: str, homes: Sequence[str]) -> Iterator[Span]:
-    if not any(sign in flat for sign in ("@", "%40", "&#64;")):
-        return
-    for pattern in (_ASCII_MAIL, _MAIL):
-        for match in pattern.finditer(flat):
-            if _top(match[0].rpartition(".")[2]):
-                value = match[0].lower().replace("&#64;", "@").replace("%40", "@")
-                yield Span("email", match.start(), match.end(), value)
+    if any(sign in flat for sign in ("@", "%40", "&#64;")):
+        for pattern in (_ASCII_MAIL, _QUERIED, _MAIL):
+            for match in pattern.finditer(flat):
+                keyed = pattern is _ASCII_MAIL and _KEY.search(match[0])  # x.org?to=anna@mail.org: _QUERIED has it
+                if not keyed and _top(match[0].rpartition(".")[2]):
+                    value = match[0].lower().replace("&#64;", "@").replace("%40", "@")
+                    yield Span("email", match.start(), match.end(), value)
+        for match in _APART.finditer(flat):
+            top = match[2].rpartition(".")[2]
+            if _top(top) and (top.islower() or match[2].isupper()):
+                yield Span("email", match.start(), match.end(), f"{match[1]}@{match[2]}".lower())
+    if _BRACKET_AT.search(flat):
+        yield from _spelt(flat)
+
+
+def _spelt(flat: str) -> Iterator[Span]:
+    """anna [at] mail [dot] org: the longest row of labels, joined in one way, that ends in a top-level domain."""
+    for match in _SPELT.finditer(flat):
+        dots = list(re.finditer(_DOT, match[2], re.IGNORECASE))
+        plain_words = [dot for dot in dots if dot[0].strip().isalpha()]
+        last = plain_words[0].start() if 0 < len(plain_words) < len(dots) else len(match[2])
+        for end in [last, *(dot.start() for dot in reversed(dots[1:]) if dot.start() < last)]:
+            host = re.sub(_DOT, ".", match[2][:end], flags=re.IGNORECASE)
+            if "." in host and _top(host.rpartition(".")[2]):
+                name = re.sub(rf"[ ]?[\[({{](?:{_DOTS})[\])}}][ ]?", ".", match[1], flags=re.IGNORECASE)
+                yield Span("email", match.start(), match.start(2) + end, f"{name}@{host}".lower())
+                break
 
 
 def _schemed(flat: str, homes: Sequence[str]) -> Iterator[Span]:
@@ -221,7 +276,9 @@ def _ips(flat: str, homes: Sequence[str]) -> Iterator[Span]:
 
 # -- numbers with a check ---------------------------------------------------------------------------------------
 
-_IBAN = re.compile(r"(?<![0-9A-Za-z])[A-Z]{2}\d{2}(?:[ -]?[0-9A-Z]{4}){2,7}(?:[ -]?[0-9A-Z]{1,4})?(?![0-9A-Za-z])")
+_IBAN = re.compile(
+    r"(?<![0-9A-Za-z])[A-Z]{2}\d{2}(?:[ -]?[0-9A-Z]{4}){2,7}(?:[ -]?[0-9A-Z]{1,4})?(?![0-9A-Za-z])", re.IGNORECASE
+)
 _CARD = re.compile(
     r"(?<![0-9A-Za-z.,/+-])(?:\d{4}([ .-])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})"
     r"(?![0-9A-Za-z]|[.,/-]\d)"
@@ -246,11 +303,11 @@ def _checker(module: str) -> Any:
 
 def _ibans(flat: str, homes: Sequence[str]) -> Iterator[Span]:
     for match in _IBAN.finditer(flat):
-        # The last group may be a word behind the number.
-        for value in (match[0], match[0].rpartition(" ")[0]):
-            if value and _checker("iban").is_valid(value):
-                yield Span("iban", match.start(), match.start() + len(value), re.sub(r"\W", "", value))
-                break
+        value = match[0]
+        while value and not _checker("iban").is_valid(value):
+            value = value.rpartition(" ")[0]  # the last groups may be words behind the number
+        if value:
+            yield Span("iban", match.start(), match.start() + len(value), re.sub(r"\W", "", value).upper())
 
 
 def _cards(flat: str, homes: Sequence[str]) -> Iterator[Span]:
@@ -347,15 +404,22 @@ def _cues() -> re.Pattern[str]:
 def _phones(flat: str, homes: Sequence[str]) -> Iterator[Span]:
     if not _SEVEN.search(flat):
         return
-    last = -1  # the end of the number before
+    last, row = -1, -9  # the ends of the number before, and of a row of numbers that is none
     for match in _PHONE.finditer(flat):
         start, number = match.start(1), match[1]
+        if 0 <= start - row <= 1:
+            row = match.end()
+            continue
         if number[0] == "(" and ")" not in number:
             start, number = start + 1, number[1:]
         if flat[start - 1 : start] == "," and flat[start - 2 : start - 1].isdigit() and last != start - 1:
             continue  # the decimals of a number
         cued = bool(last >= 0 and _BETWEEN.fullmatch(flat, last, start)) or _cued(flat, start)
-        for at, some in _several(number):
+        several = _several(number)
+        if not cued and len(several) == 1 and number[0] != "+" and sum(c.isdigit() for c in number) > LONGEST:
+            row = match.end()
+            continue
+        for at, some in several:
             read = _read(some, cued, homes)
             if read is None:
                 continue
@@ -364,14 +428,14 @@ def _phones(flat: str, homes: Sequence[str]) -> Iterator[Span]:
                 end = match.end()  # with its extension
             if read[0] != "(" and read.endswith(")") and read.count("(") < read.count(")"):
                 end = start + at + len(read) - 1
-            yield Span("phone", start + at, end, re.sub(r"\D", "", read))
+            yield Span("phone", start + at, end, _international(read, homes))
             last = end
 
 
 def _cued(flat: str, start: int) -> bool:
     """Whether a word before it says that a number is a telephone's."""
     before = _HIDDEN.sub(" ", flat[max(0, start - CUE) : start].rpartition("\n")[2])
-    return bool(_cues().search(before))
+    return any(c.isalpha() or c == "☎" for c in before) and bool(_cues().search(before))
 
 
 def _several(number: str) -> list[tuple[int, str]]:
@@ -386,31 +450,32 @@ def _several(number: str) -> list[tuple[int, str]]:
 def _read(number: str, cued: bool, homes: Sequence[str]) -> str | None:
     """The longest beginning, in whole groups, that is a telephone number: one of a plan, else one of the right form."""
     # Of a number without a country code that nothing announces, a piece says nothing.
-    cuts = cued or _abroad(number, re.sub(r"\D", "", number))
+    cuts = cued or _abroad(number)
     ends = [len(number), *(m.start() for m in reversed(list(re.finditer(r"[ (]+", number))) if cuts)]
     some = [number[:end].rstrip(" -./(") for end in ends]
     some = [one for one in some if sum(c.isdigit() for c in one) >= 7 and not _DATE.fullmatch(one.strip("() "))]
     digits = {one: re.sub(r"\D", "", one) for one in some}
     for one in some:
-        if (_abroad(one, digits[one]) or not cued) and _by_plan(one, digits[one], homes):
+        if (_abroad(one) or not cued) and _by_plan(one, digits[one], homes):
             return one
     for one in some:
         inner = re.search(r"-\d{3,5}$", one)  # an extension
         n = len(digits[one]) - (len(inner[0]) - 1 if inner and len(digits[one]) > 15 else 0)
         if cued and (n <= 15 or (n <= 17 and digits[one].startswith("00"))):
             return one
-        if _abroad(one, digits[one]) and _valid("+" + digits[one].lstrip("0"), None, possible=True):
+        if _abroad(one) and _valid("+" + digits[one].lstrip("0"), None, possible=True):
             return one
     return None
 
 
-def _abroad(number: str, digits: str) -> bool:
-    return number.lstrip("( ").startswith("+") or digits.startswith("00")
+def _abroad(number: str) -> bool:
+    """Whether a number begins with + or 00; 0.0254 does not."""
+    return number.lstrip("( ").startswith(("+", "00"))
 
 
 def _by_plan(number: str, digits: str, homes: Sequence[str]) -> bool:
     """Whether a number is valid in the plan of its country, or, without one, of a country of the language."""
-    if _abroad(number, digits):
+    if _abroad(number):
         return _valid("+" + digits.lstrip("0"), None)
     if len(digits) < 8 or number.count("(") != number.count(")") or _AMOUNT.fullmatch(number.strip("() ")):
         return False
@@ -422,15 +487,36 @@ def _by_plan(number: str, digits: str, homes: Sequence[str]) -> bool:
     return any(_valid(number, country, mobile=mobile) for country in homes)
 
 
-def _valid(number: str, country: str | None, *, possible: bool = False, mobile: bool = False) -> bool:
+def _international(read: str, homes: Sequence[str]) -> str:
+    """A number as it is dialled from anywhere (E.164), so that all ways to write it are one; else its digits."""
+    import phonenumbers
+
+    digits = re.sub(r"\D", "", read)
+    for country in [None] if _abroad(read) else homes:
+        number = _parsed(read if country else "+" + digits.lstrip("0"), country)
+        if number and phonenumbers.is_valid_number(number):
+            return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return digits
+
+
+@lru_cache(maxsize=8192)
+def _parsed(number: str, country: str | None) -> Any:
     try:
         import phonenumbers
     except ImportError as error:
         raise extra_missing("finding telephone numbers", "phonenumbers", "text") from error
     try:
-        read = phonenumbers.parse(number, country)
+        return phonenumbers.parse(number, country)
     except phonenumbers.NumberParseException:
+        return None
+
+
+def _valid(number: str, country: str | None, *, possible: bool = False, mobile: bool = False) -> bool:
+    read = _parsed(number, country)
+    if read is None:
         return False
+    import phonenumbers
+
     if mobile and phonenumbers.number_type(read) != phonenumbers.PhoneNumberType.MOBILE:
         return False
     return bool(phonenumbers.is_possible_number(read) if possible else phonenumbers.is_valid_number(read))

@@ -17,6 +17,8 @@ from typing import Any
 from isogloss.core.values.cldr import APOSTROPHES, SPACES, UNSPACED, Conventions, Style, common_scales, fold
 
 Place = tuple[int, int]
+# A reading that may be another one, and so stands against every other.
+UNSURE = "?"
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,15 @@ def patterns() -> dict[str, Any]:
             r"|(?<![\p{L}\p{Nd}-])(?:\p{Lu}[\p{Lu}\p{Nd}]{0,15}-){1,6}\p{Nd}[\p{L}\p{Nd}-]{0,40}"  # codes
         ),
         "minus": regex.compile(r"(?<![\p{L}\p{Nd}\p{P}\p{S}])[-−]$|(?<![\p{Nd})\]}%−－-])[−－]$"),
-        "before": regex.compile(r"[\p{Lu}\p{Ll}\p{Lt}\p{Lm}\p{M}_#@/\\^=.,:٫٬]$|\p{Nd}[~x×*]$"),
+        "before": regex.compile(r"[\p{Lu}\p{Ll}\p{Lt}\p{Lm}\p{M}_#@/\\^=.,:٫٬]$|\p{Nd}[~x×*]$|[\p{Lu}\p{Ll}][−－]$"),
         # behind a letter of a script with spaces, but for a prefix of one letter as Arabic and Hebrew have them
         "inside": regex.compile(
             rf"(?:(?![{UNSPACED}])\p{{Lo}}\p{{M}}*|\p{{M}})(?<!(?<![\p{{L}}\p{{M}}])[\p{{Script=Arab}}\p{{Script=Hebr}}])$"
         ),
         "after": regex.compile(r"[\p{Lu}\p{Ll}\p{Lt}\p{Lm}]*"),
         "word": regex.compile(r"[\p{L}\p{M}'’]+(?:\.(?=\s))?"),
+        "wide_before": regex.compile(r"\p{Nd}\u3000\p{Nd}{3}$"),
+        "wide_after": regex.compile(r"\u3000\p{Nd}{3}(?!\p{Nd})"),
         # two numbers with a dash between them; three are a code
         "pair_before": regex.compile(r"(?:^|[^\p{L}\p{Nd}_/.,:-])\p{Nd}[\p{Nd}.,٫٬'’]*[-–—]$"),
         "pair_after": regex.compile(r"[-–—]\p{Nd}[\p{Nd}.,٫٬'’]*(?![-–—\p{Nd}/:])"),
@@ -133,7 +137,7 @@ def find(text: str, conventions: Conventions, taken: Iterable[Place] = ()) -> li
         numeral = _read(text, start, end, conventions)
         if numeral is not None:
             numeral = _summed(text, numeral, conventions)
-            if not _goes_on(text, numeral, conventions):
+            if numeral is not None and not _goes_on(text, numeral, conventions):
                 found.append(numeral)
     return found
 
@@ -149,8 +153,8 @@ def _goes_on(text: str, numeral: Numeral, conventions: Conventions) -> bool:
     return bool(word) and not numeral.scaled and fold(word.group()) in common_scales()
 
 
-def _summed(text: str, first: Numeral, conventions: Conventions) -> Numeral:
-    """A number whose scale words stand between its digits: 29万1,890."""
+def _summed(text: str, first: Numeral, conventions: Conventions) -> Numeral | None:
+    """A number whose scale words stand between its digits: 29万1,890; None where more of it cannot be read (5億1万4千)."""
     if not first.scaled or _spaced(text[first.scale_end - 1]):
         return first
     end, value, least = first.scale_end, first.value, first.value / (Decimal(first.plain) or 1)
@@ -165,6 +169,8 @@ def _summed(text: str, first: Numeral, conventions: Conventions) -> Numeral:
         least = more.value / (Decimal(more.plain) or 1)
     if end == first.scale_end:
         return first
+    if text[end : end + 1].isdecimal():
+        return None
     return Numeral(first.start, end, f"{value.normalize():f}", value, end)
 
 
@@ -186,6 +192,8 @@ def _alone(text: str, start: int, end: int, conventions: Conventions) -> bool:
     rest = text[end : end + 2]
     if rest[:1] == "^":
         return False
+    if known["wide_before"].search(text, max(0, start - 2), start + 3) or known["wide_after"].match(text, end):
+        return False  # １　２３４　５６７ may be one number
     if len(rest) < 2 or not rest[1].isdecimal():
         return True
     return rest[0] not in "/\\:_^=@×x.,'’٫٬，．-–—" or bool(rest[0] in dashes and known["pair_after"].match(text, end))
@@ -198,7 +206,7 @@ def _read(text: str, start: int, end: int, conventions: Conventions) -> Numeral 
     if not plain_spaces and any(c in SPACES for c in written):  # as the SI writes it in every language
         signs = {style.decimal for style in _styles(written, conventions)}
         readings |= {plain for sign in signs for plain in _readings(written, Style(sign, " "))}
-    if len(readings) != 1:
+    if len(readings) != 1 or UNSURE in readings:
         return None
     (plain,) = readings
     if plain != written and _again(plain, conventions) not in (None, plain):
@@ -243,7 +251,7 @@ def _readings(written: str, style: Style) -> list[str]:
         and written.count(",") == 1
         and whole.isdecimal()
     ):
-        return []  # 12,345 may be written as in English
+        return [UNSURE]  # 12,345 may be written as in English
     digits = whole
     if not whole.isdecimal():
         groups = whole.split(style.group) if style.group else [whole]

@@ -32,14 +32,17 @@ from isogloss.core import near as _near
 if TYPE_CHECKING:
     import polars as pl
 
-VERSION = 1
+VERSION = 2
 REWRITES = True
+CUTS = True
 
 Html = Literal["auto", "keep"]
 # Lines at the beginning and the end in which navigation and notices are looked for.
 EDGE = 8
 # A document has so many lines, a line so many characters, or it is passed over.
 FEWEST_LINES, LONGEST = 3, 600
+# The share of a piece of HTML that may stand outside its elements; characters of the longest page of links alone.
+OUTSIDE, MENU = 0.05, 4000
 # The gap between text and boilerplate: so many times as many documents.
 GAP = 3.0
 # The smallest share of documents that boilerplate may have, and the share that is boilerplate, gap or no gap.
@@ -61,22 +64,33 @@ def _page() -> Any:
 
 @cache
 def _tags() -> Any:
-    return re.compile(
-        r"</(?:p|div|span|a|li|ul|ol|table|tr|td|h[1-6]|article|section|header|footer|nav|main)\s*>", re.I
-    )
+    return re.compile(r"<(/?)([a-z][a-z0-9]*)\b[^<>]*?(/?)>", re.I)
 
 
 def is_page(text: str) -> bool:
-    """Whether a text is HTML: a page, or a piece of one that begins with a tag.
+    """Whether a text is HTML: a page, or a piece of one, all of which stands inside elements.
 
     >>> is_page("<!DOCTYPE html><p>x"), is_page("<div><p>a</p></div>"), is_page("a < b, </p>")
     (True, True, False)
+    >>> is_page("<div> opens a block and </div> closes it; <b> and </b> make it bold.")
+    False
     """
     if "<" not in text[:200]:
         return False
-    if _page().match(text[:5000]):
-        return True
-    return text.lstrip().startswith("<") and len(_tags().findall(text[:20_000])) > 1
+    if start := _page().match(text[:5000]):
+        return "<!doctype" in start[0].lower() or sum(1 for _ in _tags().finditer(text[:20_000])) > 2
+    if not _tags().match(text.lstrip()[:5000]):
+        return False
+    depth = n_closed = at = n_outside = 0
+    for tag in _tags().finditer(text[:20_000]):
+        n_outside += 0 if depth else len(text[at : tag.start()].strip())
+        at = tag.end()
+        if tag[1]:
+            n_closed, depth = n_closed + 1, max(0, depth - 1)
+        elif not tag[3] and tag[2].lower() not in _VOID:
+            depth += 1
+    rest = text[at:20_000] if depth == 0 else ""
+    return n_closed > 1 and n_outside + len(rest.strip()) <= OUTSIDE * len(text[:20_000])
 
 
 def main_content(html: str) -> str:
@@ -92,26 +106,48 @@ def main_content(html: str) -> str:
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     whole = html if _page().match(html[:5000]) else f"<html><body>{html}</body></html>"
     try:
-        for prune in (_never(), None):  # a class of the whole page may be called so
+        for prune in ([*_never(), *_seldom()], _never()):  # a class of the whole page may be called so
             found = trafilatura.extract(whole, include_comments=False, include_tables=True, prune_xpath=prune)
             if found:
-                return str(found).strip()
-        return _plain(whole).strip()
+                break
+        found = str(found or _plain(whole)).strip()
+        return "" if _only_links(whole, found) else found
     except Exception:  # whatever a page can do to a parser, it is one page
         return ""
 
 
-@cache
 def _never() -> list[str]:
     """What is no text of a page, however short that is."""
+    return ["//nav", "//footer", "//*[@role='navigation']", "//dialog"]
+
+
+@cache
+def _seldom() -> list[str]:
+    """What is called as if it were none."""
     named = ("cookie", "consent", "gdpr", "breadcrumb")
     lower = "translate({}, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
     words = [f"contains({lower.format(f'@{name}')}, '{word}')" for name in ("id", "class") for word in named]
-    return ["//nav", "//footer", "//*[@role='navigation']", "//dialog", f"//*[{' or '.join(words)}]"]
+    return [f"//*[{' or '.join(words)}]"]
+
+
+def _only_links(html: str, found: str) -> bool:
+    """Whether what was found is a list of short links, and nothing else."""
+    lines = [line.strip(" \t-*•|·") for line in found.split("\n")]
+    lines = [line for line in lines if line]
+    if not lines or len(found) > MENU or max(map(_near.n_units, lines)) > 2 * LONG:
+        return False
+    from lxml import html as parser
+
+    tree = parser.document_fromstring(html)
+    texts = {" ".join(a.text_content().split()) for a in tree.iter("a")} - {""}
+    pieces = [piece.strip() for line in lines for piece in re.split(r"[|•·›»]", " ".join(line.split()))]
+    pieces = [piece for piece in pieces if piece]
+    return len(pieces) > 1 and all(piece in texts for piece in pieces)
 
 
 # What is no text of a page, by element, and by the words of its class, id or role.
 _ASIDE = "script style noscript template nav footer aside form button select iframe svg head"
+_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())  # noqa: SIM905
 _BLOCKS = "p div li tr h1 h2 h3 h4 h5 h6 br section article blockquote pre td dd dt figcaption".split()  # noqa: SIM905
 
 

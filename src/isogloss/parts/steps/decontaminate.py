@@ -10,6 +10,9 @@ Every row is compared with the texts of the files in `against` at five levels, t
 - *n-gram*: an evaluation text stands in the row, or the row in it: the share `inside` of the runs of `run` units of the
   shorter one. What more than 64 evaluation texts have in common is a template and does not count.
 
+Where steps before this one rewrote a row (`standardise`, `values`, `pii`), it is compared as it is and as it was before
+each of them; as it was before a step that takes pieces out (`boilerplate`) it is compared as a whole only.
+
 A match is a fact about content, not about one language: when any row of a group matches, in whatever split, the
 training rows of the whole group go. Groups and ids of the evaluation files are not read: packs number differently.
 Only rows with split `train` are dropped. A text of under some 40 units is found whole, not inside another.
@@ -38,10 +41,11 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-VERSION = 2
+VERSION = 3
 BY_SHARD = True
 STREAMS = True
 AFTER_SPLIT = True
+EARLIER = True
 LEVELS = ("verbatim", "normalised", "punctuation", "near", "n-gram")
 NEAR, INSIDE = LEVELS.index("near"), LEVELS.index("n-gram")
 
@@ -308,13 +312,14 @@ def summarise(
     index = _index(_stamps(against), column, near, ngram, inside, run)
     levels = np.full(batch.height, -1)
     how: list[str | None] = [None] * batch.height
-    texts = batch["text"].to_list()
-    places = [i for i, text in enumerate(texts) if text and not text.isspace()]
-    texts = [texts[i] for i in places]
-    for some in _keys.batches(texts):
-        for i, level, said in _matches(index, texts[some], near, ngram, inside, run):
-            place = places[some.start + i]
-            levels[place], how[place] = level, said
+    for versions, share, told in _versions(batch, inside):
+        places, texts = [place for place, _ in versions], [text for _, text in versions]
+        for some in _keys.batches(texts):
+            for i, level, said in _matches(index, texts[some], near, ngram, share, run):
+                place = places[some.start + i]
+                if levels[place] < 0 or level < levels[place]:
+                    where, _, by = said.rpartition(" (")
+                    levels[place], how[place] = level, f"{where}{told} ({by}"
     groups = batch["group"].cast(pl.String) if "group" in batch.columns else pl.Series([None] * batch.height)
     known = {name: int.from_bytes(_near.digest(name)[:8], "little") for name in groups.drop_nulls().unique()}
     return pl.DataFrame(
@@ -325,6 +330,19 @@ def summarise(
             "how": pl.Series(how, dtype=pl.String),
         }
     ).with_columns(pl.when(pl.col("level") >= 0).then("level").alias("level"))
+
+
+def _versions(batch: pl.DataFrame, inside: float) -> Iterator[tuple[list[tuple[int, str]], float, str]]:
+    """((place, text), the share by which one may stand inside another, what to say of it) of all forms of the rows."""
+    earlier = batch["_earlier"].to_list() if "_earlier" in batch.columns else []
+    old = [(i, v["text"], v["cut"]) for i, some in enumerate(earlier) for v in some or ()]
+    told = " before it was rewritten"
+    for some, share, said in (
+        (list(enumerate(batch["text"])), inside, ""),
+        ([(i, text) for i, text, cut in old if not cut], inside, told),
+        ([(i, text) for i, text, cut in old if cut], 0.0, told),
+    ):
+        yield [(i, text) for i, text in some if text and not text.isspace()], share, said
 
 
 def _matches(

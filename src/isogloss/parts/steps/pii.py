@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import polars as pl
 
-VERSION = 2
+VERSION = 3
 REWRITES = True
 PRIVATE = True
 ADDS = ("pii",)

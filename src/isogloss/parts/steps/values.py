@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import polars as pl
 
-VERSION = 1
+VERSION = 2
 REWRITES = True
 
 

@@ -23,7 +23,7 @@ MOST, MOST_CLASSES = 200, 8
 NOT_STATED = "not stated"
 OURS = {
     "read": "Rows that could be read, with a text, a language, and what the task needs.",
-    "unique": "Rows whose id was read before are set aside.",
+    "unique": "Rows whose id was read before in their language and split are set aside; languages that share an id are tied by `group`.",
     "originals": "Translated rows whose content is also there as an original are set aside.",
     "split": "Rows without a split are dealt to train, dev and test; translations of one content go together.",
 }
@@ -76,9 +76,13 @@ def _sources(sources: pl.DataFrame) -> Iterator[str]:
     unstated = by.filter(pl.col("license") == NOT_STATED)
     if unstated.height:
         yield (
-            f"\n**No licence is stated for {int(unstated['n'].sum()):,} rows** of {unstated['source'].n_unique():,} "
-            "sources. State it as `license` of the source in the recipe, or as a column of the data."
+            f"\n**No licence is stated for {int(unstated['n'].sum()):,} rows** of {_sources_of(unstated['source'].n_unique())}. "
+            "State it as `license` of the source in the recipe, or as a column of the data."
         )
+
+
+def _sources_of(n: int) -> str:
+    return "1 source" if n == 1 else f"{n:,} sources"
 
 
 def _languages(counts: pl.DataFrame, sources: pl.DataFrame, langs: list[str]) -> Iterator[str]:

@@ -25,6 +25,10 @@ from isogloss.stages.preparing.tables import DROPPED, LEDGER, SAMPLES, beside, k
 
 # Samples kept of one step, language and kind of reason, and the characters of each text.
 EACH, LONG = 3, 300
+# Texts as they were before steps that changed them, for a step that asks (`EARLIER`): each with `cut`, whether what
+# followed also took pieces out of it.
+EARLIER = "_earlier"
+VERSIONS = pl.List(pl.Struct({"text": pl.String, "cut": pl.Boolean}))
 # What stands in samples of a step behind which another one hides personal data.
 NOT_SHOWN = "not shown: a later step hides personal data"
 
@@ -49,23 +53,28 @@ class _Job:
     decision: Decision | None = None
     # How many of the ops have a private one behind them.
     n_unshown: int = 0
+    # How many of the ops have one at or behind them that reads texts as they were.
+    n_remembered: int = 0
 
 
 def walk(ops: Sequence[Op], shards: Sequence[Path], work: Path, engine: Engine, say: Say) -> Walked:
     """Take the shards through the steps."""
     found = Walked([*shards], [], [], [], {})
     unshown = max((i for i, op in enumerate(ops) if op.private), default=0)
+    remembered = max((i + 1 for i, op in enumerate(ops) if op.reads_earlier), default=0)
     for i, segment in enumerate(segments(ops) if shards else [], start=1):
         first, folder = segment[0], work / f"{i:02}-{segment[0].name}"
         decision = barrier.decided(first, found.shards, folder, engine, say) if first.barrier else None
         if decision is not None and first.loaded.has("learned"):
-            found.learned[first.name] = first.call("learned", pl.concat(list(decision.whole())))
+            learned = first.call("learned", pl.concat(list(decision.whole())))
+            if learned.height or not first.renames:
+                found.learned[first.name] = learned
         jobs = [
-            _Job(tuple(segment), shard, folder / shard.stem, number, decision, unshown)
+            _Job(tuple(segment), shard, folder / shard.stem, number, decision, unshown, remembered)
             for number, shard in enumerate(found.shards)
         ]
         what = ", ".join(op.name for op in segment)
-        unshown = max(0, unshown - len(segment))
+        unshown, remembered = max(0, unshown - len(segment)), max(0, remembered - len(segment))
         done = say.track(engine.map(_apply, jobs), what, len(jobs), "shards", lambda made: made.weight)
         found = Walked(
             [made.path for made in done],
@@ -101,6 +110,10 @@ def _apply(job: _Job) -> Told:
     dropped, ledger = [pl.DataFrame(schema=DROPPED)], [pl.DataFrame(schema=LEDGER)]
     samples = [pl.DataFrame(schema=SAMPLES)]
     for i, op in enumerate(job.ops):
+        if i >= job.n_remembered:
+            batch = batch.drop(EARLIER, strict=False)
+        elif EARLIER not in batch.columns:
+            batch = batch.with_columns(pl.lit(None, VERSIONS).alias(EARLIER))
         before = batch
         more = [job.decision.of(job.number)] if op.barrier and job.decision else []
         after = op.call("apply", before, *more)
@@ -118,7 +131,11 @@ def _apply(job: _Job) -> Told:
         dropped.append(_dropped(op.name, gone, before.columns))
         ledger.append(_counted(op.name, marked))
         samples.append(_sampled(op, marked, shown=i >= job.n_unshown))
+        if EARLIER in after.columns and op.rewrites:
+            after = after.with_columns(_remembered(before, after, op.cuts))
         batch = after.filter(reason.is_null())
+    if job.n_remembered <= len(job.ops):
+        batch = batch.drop(EARLIER, strict=False)
     files.write_parquet(beside(job.out, "dropped"), pl.concat(dropped))
     files.write_parquet(beside(job.out, "ledger"), pl.concat(ledger))
     files.write_parquet(beside(job.out, "samples"), pl.concat(samples))
@@ -126,10 +143,21 @@ def _apply(job: _Job) -> Told:
     return Told(path, n_rows, n_bytes)
 
 
+def _remembered(before: pl.DataFrame, after: pl.DataFrame, cuts: bool) -> pl.Series:
+    """The texts of each row before the steps that changed it."""
+    held: list[list[dict[str, Any]] | None] = []
+    for earlier, old, new in zip(before[EARLIER].to_list(), before["text"], after["text"], strict=True):
+        if old is not None and old != new:
+            earlier = [*(earlier or ()), {"text": old, "cut": False}]
+            earlier = [{**version, "cut": version["cut"] or cuts} for version in earlier]
+        held.append(earlier)
+    return pl.Series(EARLIER, held, dtype=VERSIONS)
+
+
 def _same_rows(op: Op, before: pl.DataFrame, after: Any) -> None:
     if not isinstance(after, pl.DataFrame) or not {*before.columns} <= {*after.columns}:
         raise IsoglossError(f"the step '{op.name}' must return the batch it was given, with all its columns")
-    if not before["id"].equals(after["id"]):
+    if before.height != after.height or not (op.renames or before["id"].equals(after["id"])):
         raise IsoglossError(
             f"the step '{op.name}' changed the rows of its batch; to remove a row, name the reason in the column 'drop'"
         )
@@ -137,7 +165,7 @@ def _same_rows(op: Op, before: pl.DataFrame, after: Any) -> None:
 
 def _dropped(step: str, gone: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """The rows that go, with the text as it came to the step."""
-    rest = [c for c in columns if c not in DROPPED]
+    rest = [c for c in columns if c not in (*DROPPED, EARLIER)]
     return gone.select(
         pl.lit(step).alias("step"),
         pl.col("drop").alias("reason"),
