@@ -2,7 +2,8 @@
 
     python benchmarks/weights.py --data ../shared/data [--model ngram|ngram-pooled|isogloss/mini] [--set multifin|sib200]
 
-MultiFin's classes are imbalanced, and differently so in each of its 15 languages. Each seed keeps a random four fifths of the
+MultiFin's classes are imbalanced, and differently so in each of its ten languages. With `--at DIR` what is finished stays there,
+and the same command again goes on. Each seed keeps a random four fifths of the
 train rows of each language, and is the seed of training; dev and test are the same. Differences of macro-F1 to the plain run
 are paired over test rows and seeds (`report.summed_draws`); calibration is compared with the same models before it.
 """
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--langs", type=int, default=100)
     parser.add_argument("--most", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--at", type=Path)
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--json", action="store_true")
@@ -74,10 +76,12 @@ def main() -> None:
     answers: dict[str, list[pl.DataFrame]] = {}
     labels: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        at = Path(folder)
+        at = asked.at or Path(folder)
+        at.mkdir(parents=True, exist_ok=True)
         for seed in range(asked.seeds):
             path = at / f"rows-{seed}.parquet"
-            rows(asked.data, asked.set, asked.langs, asked.most, seed).write_parquet(path)
+            if not path.is_file():
+                rows(asked.data, asked.set, asked.langs, asked.most, seed).write_parquet(path)
             for way in ways:
                 train, knobs = WAYS[way]
                 loop = {"steps": asked.steps, "batch": 32, "lr": asked.lr, "eval_every": max(1, asked.steps // 4)}

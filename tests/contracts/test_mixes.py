@@ -102,6 +102,26 @@ def test_no_row_is_left_out_for_ever(name: str) -> None:
     assert met.min() >= 1
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if parts.load("mixes", name).has("shares")])
+@pytest.mark.parametrize("of", ["rows", "tokens"])
+def test_what_a_mix_says_of_how_often_rows_come_is_how_often_they_come(name: str, of: str) -> None:
+    frame = rows({"eng_Latn": 120, "swh_Latn": 9, "tha_Thai": 1}).with_columns(
+        weight=pl.Series(np.random.default_rng(0).choice([0.0, 0.1, 1.0, 3.0], 130))
+    )
+    mix = bound(name, **({"of": of} if "of" in parts.load("mixes", name).knobs else {}))
+    said, met, rng = mix("shares", frame), np.zeros(frame.height, np.int64), np.random.default_rng(1)
+    for _ in range(200):
+        own = np.zeros(frame.height, np.int64)
+        while own.sum() < frame.height:
+            by_lang = frame.with_columns(own=pl.Series(own)).group_by("lang").agg(pl.col("own").sum())
+            seen = {**EMPTY, "rows": dict(by_lang.rows()), "progress": own.sum() / frame.height, "planned": 130.0}
+            own += np.bincount(mix("order", frame.with_columns(met=pl.Series(met + own)), rng, seen), minlength=130)
+        met += own
+    assert said.shape == (130,) and said.sum() == pytest.approx(130)
+    np.testing.assert_allclose(said, met * (130 / met.sum()), rtol=0.06, atol=0.06)
+    assert ((said > 0) == (met > 0)).all()
+
+
 def test_shares_of_temperature_are_exact_and_rows_repeat_late() -> None:
     frame = rows({"eng_Latn": 90, "swh_Latn": 10})
     counts = np.bincount(order("temperature", frame, 0, EMPTY, tau=0.0), minlength=100)

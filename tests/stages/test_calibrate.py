@@ -60,6 +60,14 @@ def test_a_model_is_calibrated_wherever_it_is_asked(tmp_path: Path) -> None:
     assert "temperature fitted to dev" in part
     assert all(tag in part for tag in tiny.WORDS)
     assert "| tha_Thai Thai | 0 |" in part
+    page = run.path("report.html").read_text(encoding="utf-8")
+    section = page.partition('<section id="calibration">')[2].partition("</section>")[0]
+    assert "temperature fitted to dev" in section and section.count("<tr>") == 1 + len(tiny.WORDS)
+    cells = {(row["system"], row["key"]): row for row in scores.filter(pl.col("by") == "lang").iter_rows(named=True)}
+    for tag in tiny.WORDS:
+        line = section.partition(f"<code>{tag}</code>")[2].partition("</tr>")[0]
+        for system in ("model", "uncalibrated"):
+            assert f"{cells[system, tag]['value']:.3f}" in line
     exported = isogloss.load(isogloss_export(run, tmp_path / "out"))
     np.testing.assert_allclose(
         exported.answer(asked.drop("label"))["probs"].to_list(), [told[i] for i in asked["id"]], atol=1e-5

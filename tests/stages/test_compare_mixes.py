@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import tiny
-from isogloss.core import files, report
+from isogloss.core import files, recipe, report
 from isogloss.core.errors import RecipeError
 from isogloss.parts.metrics import accuracy
 from isogloss.stages import compare_mixes as stage
@@ -92,16 +92,39 @@ def test_a_mix_of_the_loop_has_equal_steps_and_other_seeds(tmp_path: Path) -> No
                             "natural,worst_first", runs=tmp_path / "runs")  # fmt: skip
 
 
-def test_what_makes_steps_unequal_is_said(tmp_path: Path) -> None:
-    from isogloss.core import recipe
+@pytest.mark.slow
+def test_all_runs_have_the_steps_of_the_first_whatever_the_recipe_leaves_open(tmp_path: Path) -> None:
+    """Epochs of tokens, a stop that would end some of them early, and seconds."""
+    left_open: list[dict[str, Any]] = [
+        {"train": {"epochs": 0.6, "batch_tokens": 200, "stop": {"on": "mean", "patience": 1}, "eval_every": 1}},
+        {"train": {"lr": 1e-3}, "budget": {"seconds": 6}},
+    ]
+    for i, more in enumerate(left_open):
+        value = tiny.recipe(tmp_path, evaluate={"resamples": 200}).model_dump(mode="json", exclude_unset=True)
+        made = recipe.build({**value, "name": f"open-{i}", **more}, folder=tmp_path)
+        found = stage.compare_mixes(made, "natural,curriculum", seeds=1, runs=tmp_path / "runs")
+        n, m = (each["steps"] for each in found["runs"])
+        assert n == m > 1
+        assert not any("not equal" in line for line in stage.legend(found))
+        told = " ".join(found["notes"])
+        assert ("train.stop is left out" in told) if i == 0 else ("seconds of the budget" in told)
+        again = stage.compare_mixes(made, "natural,curriculum", seeds=1, runs=tmp_path / "runs")
+        assert again["runs"] == found["runs"]  # nothing is trained anew
 
-    def said(train: dict[str, Any]) -> list[str]:
-        value = tiny.recipe(tmp_path).model_dump(mode="json", exclude_unset=True)
-        return list(stage._unequal(recipe.build({**value, "train": train}, folder=tmp_path)))
 
-    assert said({"steps": 6}) == said({"epochs": 2}) == said({"steps": 6, "batch_tokens": 400}) == []
-    assert "train.batch_tokens" in said({"epochs": 2, "batch_tokens": 400})[0]
-    assert "train.stop" in said({"steps": 6, "stop": {"on": "mean"}})[0]
+def test_a_stop_by_language_may_end_runs_apart_and_this_is_said(tmp_path: Path) -> None:
+    value = tiny.recipe(tmp_path).model_dump(mode="json", exclude_unset=True)
+
+    def leveled(train: dict[str, Any]) -> tuple[Any, list[str]]:
+        return stage._leveled(recipe.build({**value, "train": train}, folder=tmp_path))
+
+    made, notes = leveled({"steps": 6, "stop": {"on": "lang"}})
+    assert made.train.stop.on == "lang" and "have left" in notes[0]
+    assert leveled({"steps": 6, "batch_tokens": 400})[1] == []
+    assert leveled({"steps": 6, "stop": {"on": "worst"}})[0].train.stop is None
+    runs = [{"mix": "a", "steps": 6}, {"mix": "b", "steps": 4}]
+    said = " ".join(stage.legend({"seeds": 1, "confidence": 0.95, "first": "a", "mixes": ["a", "b"], "runs": runs}))
+    assert "Steps are not equal: a 6; b 4." in said
 
 
 def answers(rng: np.random.Generator, shares: dict[str, float], n: int) -> pl.DataFrame:

@@ -240,6 +240,11 @@ def test_a_curve_is_prepared_once_resumed_and_told(poor: Place, cli: Callable[..
     assert json.loads((home / "few-shot.json").read_text(encoding="utf-8"))["langs"] == found["langs"]
     text = (home / "few-shot.md").read_text(encoding="utf-8")
     assert all(tag in text for tag in TARGETS) and "Signature" in text
+    page = (home / "few-shot.html").read_text(encoding="utf-8")
+    for row in found["langs"]:
+        frame = page.partition(f'aria-label="{row["name"]}: ')[2].partition("</svg>")[0]
+        assert frame.startswith(", ".join(f"{cell['value']:.2f} at {key}" for key, cell in row["points"].items()))
+        assert f"{row['points']['3']['value']:.3f}" in page
 
     stamps = {p: p.read_bytes() for p in poor.runs.rglob("stamps/*.json")}
     again = cli(*ask)

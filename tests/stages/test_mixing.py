@@ -176,6 +176,32 @@ def test_mixes_that_need_the_loop_are_refused_with_the_recipe(tmp_path: Path) ->
             recipe.build({**base, "train": {"mix": mix}}, folder=tmp_path)
 
 
+def test_languages_that_training_ends_before_are_named(tmp_path: Path) -> None:
+    """A run of one step, where the mix adds languages in three."""
+    train = {"steps": 1, "eval_every": 1, "mix": {"use": "sequential"}, "keep": {"drop_at_most": 0.0},
+             "stop": {"on": "lang", "patience": 1}}  # fmt: skip
+    _, heard = tiny.train(tiny.recipe(tmp_path, train=train), tmp_path)
+    assert any("before any row of swh_Latn, tha_Thai was learned from" in line for line in heard)
+
+
+def test_every_row_that_a_mix_can_draw_weighs_for_a_family_that_fits_itself() -> None:
+    """Of many languages a large one has few rows in a run: those that ten runs would leave out count like the others."""
+    from isogloss.core import parts
+    from isogloss.core.recipe import Bound
+    from isogloss.stages.train import mix_weights
+
+    langs = ["eng_Latn"] * 3000 + [f"x{i:02}_Latn" for i in range(60) for _ in range(2)]
+    rows = pl.DataFrame({"id": [str(i) for i in range(len(langs))], "lang": langs, "label": "a", "text": "a"})
+    for name, knobs in (("temperature", {"tau": 0.0}), ("unimax", {"epochs": 1e6}), ("natural", {}), ("parallel", {})):
+        part = parts.load("mixes", name)
+        weight = mix_weights(Bound(part, part.bind(knobs)), rows, 0)
+        own = weight[:3000]
+        assert own.min() > 0 and weight.mean() == pytest.approx(1.0), name
+        assert own.max() - own.min() < (1e-9 if name != "parallel" else 0.5), name
+        if knobs:
+            assert own.sum() == pytest.approx(weight.sum() / 61), name
+
+
 # -- several tasks on one trunk ---------------------------------------------------------------------------------
 
 TONE = {"good": "fine sweet bright", "bad": "sour dark broken"}
@@ -238,6 +264,10 @@ def test_two_tasks_are_trained_scored_and_asked_apart(tmp_path: Path) -> None:
     want = {(task, lang): n for task, lang, n in n_test.rows()}
     assert topic == {lang: want["topic", lang] for lang in tiny.WORDS}
     assert {lang: n for lang, n in tone.items() if n} == {lang: want["tone", lang] for lang in ("eng_Latn", "swh_Latn")}
+    last = tiny.events(run, "evaluation")[-1]
+    assert set(last["by_task"]["topic"]) == set(tiny.WORDS) and set(last["by_task"]["tone"]) == {"eng_Latn", "swh_Latn"}
+    each = [sum(own.values()) / len(own) for own in last["by_task"].values()]
+    assert last["mean"] == pytest.approx(sum(each) / 2)
     text = run.path("REPORT.md").read_text(encoding="utf-8")
     assert "### macro_f1@topic" in text and "### macro_f1@tone" in text
 
@@ -248,6 +278,14 @@ def test_two_tasks_are_trained_scored_and_asked_apart(tmp_path: Path) -> None:
         model.predict(["bread"], "eng")
     with pytest.raises(DataError, match="topic, tone"):
         model.predict(["bread"], "eng", task="topics")
+
+
+def test_a_task_without_dev_rows_is_said_and_the_others_choose(tmp_path: Path) -> None:
+    rows = [{**row, "split": "test" if row["task"] == "tone" and row["split"] == "dev" else row["split"]}
+            for row in two_tasks(6)]  # fmt: skip
+    run, heard = tiny.train(multitask(tmp_path, rows, steps=4, eval_every=2, keep={"drop_at_most": 0.02}), tmp_path)
+    assert {tuple(event["by_task"]) for event in tiny.events(run, "evaluation")} == {("topic",)}
+    assert any("no dev rows of the task tone: the others alone choose" in note for note in heard)
 
 
 def test_a_task_without_rows_and_rows_without_task(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from isogloss.core.answers import labelled
 from isogloss.core.recipe import Keep, Stop
 from isogloss.parts.metrics import accuracy
+from isogloss.parts.tasks import multitask
 from isogloss.stages.training.supervise import Judged, Supervisor
 
 LABELS = ["a", "b"]
@@ -234,3 +235,137 @@ def test_dev_sets_of_five_rows_end_by_their_mean() -> None:
     stopped = [course.see(dict.fromkeys(LANGS, 0.6)).stop for _ in range(6)]
     assert not stopped[0] and stopped[-1]
     assert course.watch.untold == tuple(LANGS)
+
+
+@pytest.mark.parametrize(
+    "stop", [Stop(on="mean", patience=2), Stop(on="worst", patience=2), Stop(on="lang", patience=1)]
+)
+@pytest.mark.parametrize("keep", [None, Keep(drop_at_most=0.02)])
+def test_no_training_ends_before_its_last_languages_have_come(stop: Stop, keep: Keep | None) -> None:
+    """Dev scores stand still, or fall, long before the last step of languages begins at 80."""
+    steps = {40: ("eng_Latn",), 80: ("swh_Latn", "tha_Thai"), 160: ("yor_Latn",)}
+    course = Course({lang: n for lang, n in LANGS.items() if lang != "yor_Latn"}, stop, keep, steps=steps)
+    ended = []
+    for i in range(16):
+        judged = course.see(
+            {"eng_Latn": 0.8 if i % 4 else 0.5, "swh_Latn": 0.5, "tha_Thai": 0.5}, dict.fromkeys(LANGS, 1.0)
+        )
+        ended += [course.step] if judged.stop else []
+    assert ended and ended[0] > 80
+    if stop.on != "lang":
+        assert ended[0] >= 80 + 10 * stop.patience
+
+
+# -- several tasks on one trunk ---------------------------------------------------------------------------------
+
+
+class Tasks:
+    """As Course, of cells: so many rows of a language in a task, each task with two labels of its own."""
+
+    LABELS = ("tone/a", "tone/b", "topic/a", "topic/b")
+
+    def __init__(self, n: dict[str, int], stop: Stop | None = None, keep: Keep | None = None, **more: Any) -> None:
+        self.n = n
+        rows = [
+            {"id": f"{cell}-{i}", "task": cell.split("/")[0], "lang": cell.split("/")[1], "group": None,
+             "label": f"{cell.split('/')[0]}/b"}
+            for cell, k in n.items() for i in range(k)
+        ]  # fmt: skip
+        dev = pl.DataFrame(rows, schema_overrides={"group": pl.String})
+        langs = sorted({cell.split("/")[1] for cell in n})
+        self.watch = Supervisor(dev, langs, self.LABELS, "accuracy", accuracy, multitask.answers, stop, keep, **more)
+        self.watch.levels.n_evaluations = 20
+        self.tasks, self.step, self.rng = dev["task"].to_list(), 0, np.random.default_rng(0)
+
+    def see(self, shares: dict[str, float]) -> Judged:
+        self.step += 10
+        right = np.array([i < shares[cell] * k for cell, k in self.n.items() for i in range(k)])
+        right ^= self.rng.random(len(right)) < 0.02
+        probs = np.zeros((len(right), 4))
+        for i, (task, yes) in enumerate(zip(self.tasks, right.tolist(), strict=True)):
+            # what a row answers in the other task, most surely, must not be seen
+            own, other = (0, 2) if task == "tone" else (2, 0)
+            probs[i, own + yes], probs[i, other + 1 - yes] = 0.2, 0.8
+        return self.watch.judge(self.step, probs, None, range(0, self.step, 10), None)
+
+
+CELLS = {
+    "topic/eng_Latn": 2000,
+    "topic/swh_Latn": 2000,
+    "topic/tha_Thai": 2000,
+    "tone/eng_Latn": 400,
+    "tone/swh_Latn": 400,
+}
+
+
+def test_each_task_is_measured_by_itself_and_weighs_the_same() -> None:
+    course = Tasks(CELLS)
+    judged = course.see({**dict.fromkeys(CELLS, 0.9), "tone/eng_Latn": 0.3, "tone/swh_Latn": 0.5})
+    assert judged.by_task.keys() == {"topic", "tone"}
+    assert judged.by_task["tone"].keys() == {"eng_Latn", "swh_Latn"}
+    assert judged.by_task["tone"]["eng_Latn"] == pytest.approx(0.3, abs=0.05)
+    assert judged.by_lang["eng_Latn"] == pytest.approx(0.6, abs=0.03)
+    assert judged.by_lang["tha_Thai"] == pytest.approx(0.9, abs=0.03)
+    # pooled rows would give 0.8, the mean over languages 0.73
+    assert judged.mean == pytest.approx((0.9 + 0.4) / 2, abs=0.03)
+    assert judged.worst == pytest.approx((0.9 + 0.3) / 2, abs=0.05)
+
+
+def test_the_better_checkpoint_is_that_of_the_mean_over_tasks() -> None:
+    course = Tasks(CELLS)
+    course.see(dict.fromkeys(CELLS, 0.8))
+    # a small task rises more than a large one falls: of pooled rows, this would be worse
+    judged = course.see({cell: 0.95 if cell.startswith("tone") else 0.75 for cell in CELLS})
+    assert judged.better and course.watch.best_step == 20
+
+
+@pytest.mark.parametrize("cell", ["tone/swh_Latn", "topic/swh_Latn"])
+def test_a_language_falls_that_falls_in_any_task(cell: str) -> None:
+    course = Tasks(CELLS, None, Keep(drop_at_most=0.02, langs=["swh_Latn"], then="mix"))
+    for _ in range(3):
+        assert not course.see(dict.fromkeys(CELLS, 0.8)).fallen
+    other = "topic/swh_Latn" if cell.startswith("tone") else "tone/swh_Latn"
+    # its mean over tasks hardly changes
+    judged = course.see({**dict.fromkeys(CELLS, 0.8), cell: 0.6, other: 0.97, "topic/eng_Latn": 0.4})
+    assert [fall.lang for fall in judged.fallen] == [cell]
+    assert judged.back in (10, 20, 30)
+    assert course.watch.lean == {"swh_Latn": 2.0}
+    assert judged.fallen[0].sentence("accuracy", 0.02).startswith(f"{cell}: accuracy fell from 0.7")
+
+
+def test_a_language_leaves_when_it_rises_in_no_task() -> None:
+    course = Tasks(dict.fromkeys(CELLS, 1000), Stop(on="lang", patience=2))
+    left: dict[str, int] = {}
+    for i in range(24):
+        rising = min(0.95, 0.2 + 0.08 * i)
+        judged = course.see({**dict.fromkeys(CELLS, 0.8), "tone/swh_Latn": rising, "topic/tha_Thai": rising})
+        left |= dict.fromkeys(judged.left, i)
+        if judged.stop:
+            break
+    assert judged.stop and left["eng_Latn"] < 9 <= min(left["swh_Latn"], left["tha_Thai"])
+    assert set(course.watch.out) == {"eng_Latn", "swh_Latn", "tha_Thai"}
+
+
+def test_what_cannot_be_told_is_named_by_task_and_steps_are_compared_by_task() -> None:
+    steps = {30: ("eng_Latn",), 60: ("swh_Latn", "tha_Thai")}
+    course = Tasks({**CELLS, "tone/swh_Latn": 5}, None, None, steps=steps)
+    assert course.watch.untold == ("tone/swh_Latn",)
+    for i in range(6):
+        judged = course.see({**dict.fromkeys(CELLS, 0.8), "tone/eng_Latn": 0.8 if i < 4 else 0.3})
+    assert {row["lang"]: row["verdict"] for row in judged.retained} == {
+        "tone/eng_Latn": "lost", "topic/eng_Latn": "retained",
+    }  # fmt: skip
+
+
+def test_a_checkpoint_of_several_tasks_is_enough_to_go_on() -> None:
+    one, two = (Tasks(CELLS, Stop(on="lang", patience=2), Keep(drop_at_most=0.02)) for _ in range(2))
+    rng = np.random.default_rng(1)
+    for i in range(8):
+        if i == 4:
+            two.watch.restore(json.loads(json.dumps(one.watch.state(), allow_nan=False)), one.watch.arrays())
+            two.step, two.rng, one.rng = one.step, np.random.default_rng(7), np.random.default_rng(7)
+        shares = {cell: float(rng.uniform(0.3, 0.9)) for cell in CELLS}
+        judged = one.see(shares)
+        if i >= 4:
+            assert judged == two.see(shares)
+    assert one.watch.state() == two.watch.state()

@@ -232,7 +232,7 @@ def few_shot(
     put()
     for line in textwrap.wrap(" ".join(stage.legend(found)), screen_width()):
         put(line)
-    put(f"\nreport: {Path(found['folder']) / 'few-shot.md'}")
+    put(f"\nreport: {Path(found['folder']) / 'few-shot.md'}, with curves: few-shot.html")
 
 
 @app.command("compare-sources")

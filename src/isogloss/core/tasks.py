@@ -2,7 +2,7 @@
 
 One head answers over the labels of all tasks; a row may only have those of its own, so that this equals a head for each
 task on one trunk. `NAME@TASK` is the metric NAME on the rows of one task, so that reports have scores by language and task;
-what chooses among checkpoints while training is one score of a language, over the rows of all its tasks.
+what chooses among checkpoints while training is the mean over tasks, each of which is measured by itself.
 """
 
 from __future__ import annotations

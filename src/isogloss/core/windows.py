@@ -102,6 +102,19 @@ def window(rows: pl.DataFrame, code: Ints, shares: Floats, n: int, rng: np.rando
     return found[rng.permutation(len(found))]
 
 
+def expected(rows: pl.DataFrame, code: Ints, shares: Floats, of: Of = "rows") -> Floats:
+    """How often each row comes on average in windows of `window`, `(N,)`, with mean 1: all rows of a kind alike.
+
+    >>> import polars as pl
+    >>> rows = pl.DataFrame({"lang": ["a"] * 6 + ["b"] * 2})
+    >>> expected(rows, np.array([0] * 6 + [1] * 2), np.array([0.5, 0.5])).round(2).tolist()[-3:]
+    [0.67, 2.0, 2.0]
+    """
+    size = sizes(code, amounts(rows, of), len(shares))
+    times = np.divide(shares, size, out=np.zeros(len(shares)), where=size > 0)[code]
+    return times * (rows.height / times.sum())
+
+
 def systematic(exact: Floats, rng: np.random.Generator) -> Ints:
     """Whole numbers with the same sum as `exact`, rounded, each within one of it and in the mean exactly it.
 

@@ -1,8 +1,9 @@
 """compare-mixes: one recipe with several mixes, each trained with several seeds → what each does to every language.
 
 A run has its own folder, NAME-mix-MIX-seed-K. Seeds are of training alone (`train.seed`): split, drawn rows and test rows are
-the same for all, and so is the number of steps, unless the recipe leaves it open (`_unequal`). The data is prepared once, in
-NAME-mixes, and linked into every run; what is finished is skipped when the command is repeated.
+the same for all, and so is the number of steps: where the recipe leaves it open, the first run says how many, and every other
+one takes as many (`_leveled`). The data is prepared once, in NAME-mixes, and linked into every run; what is finished is skipped
+when the command is repeated.
 
 Every mix is compared with the first one: by language, paired on test rows and seeds, corrected over all languages and mixes
 (`report.paired_draws`); and over languages, the mean and the worst tenth (`report.summed_draws`), each interval by itself.
@@ -49,20 +50,9 @@ def mixes(asked: str) -> list[Mix]:
     >>> [(mix.slug, dict(mix.slot)) for mix in mixes("natural,temperature:tau=0.5")]
     [('natural', {'use': 'natural'}), ('temperature-tau-0.5', {'use': 'temperature', 'tau': 0.5})]
     """
-    found = []
-    for word in asked.split(","):
-        name, *knobs = word.strip().split(":")
-        slot: dict[str, Any] = {"use": name}
-        for knob in knobs:
-            key, sign, value = knob.partition("=")
-            if not name or not sign or not key:
-                raise InputError(
-                    f"--mixes takes names with knobs, e.g. natural,temperature:tau=0.3; got '{word.strip()}'"
-                )
-            slot[key] = _value(value)
-        if not name:
-            raise InputError(f"--mixes takes names with commas between, e.g. natural,unimax; got '{asked}'")
-        found.append(Mix(word.strip(), slot))
+    if not all(word.strip() for word in asked.split(",")):
+        raise InputError(f"--mixes takes names with commas between, e.g. natural,unimax; got '{asked}'")
+    found = [mix_of(word) for word in asked.split(",")]
     if len({mix.slug for mix in found}) < len(found):
         raise InputError(f"--mixes names a mix twice: {asked}")
     if len(found) < 2:
@@ -70,6 +60,22 @@ def mixes(asked: str) -> list[Mix]:
             f"compare-mixes needs two mixes or more, the first is what others are compared with; got '{asked}'"
         )
     return found
+
+
+def mix_of(word: str) -> Mix:
+    """One mix, with knobs behind colons. Raises InputError.
+
+    >>> dict(mix_of("unimax:epochs=4").slot)
+    {'use': 'unimax', 'epochs': 4}
+    """
+    name, *knobs = word.strip().split(":")
+    slot: dict[str, Any] = {"use": name}
+    for knob in knobs:
+        key, sign, value = knob.partition("=")
+        if not name or not sign or not key:
+            raise InputError(f"--mixes takes names with knobs, e.g. natural,temperature:tau=0.3; got '{word.strip()}'")
+        slot[key] = _value(value)
+    return Mix(word.strip(), slot)
 
 
 def _value(text: str) -> Any:
@@ -118,41 +124,67 @@ def compare_mixes(
     names = [(mix, k, f"{made.name}-mix-{mix.slug}-seed-{k}") for k in range(seeds) for mix in wanted]
     many.named("compare-mixes", (name for _, _, name in names))
     many.one_process("compare-mixes")
-    todo = [(mix, k, _of(made, name, mix, k)) for mix, k, name in names]
+    for mix, k, name in names:  # what does not fit is refused before anything is trained
+        _of(made, name, mix, k)
     say.line(
-        f"mixes     {len(todo)} runs: {', '.join(mix.words for mix in wanted)}, each with {many.counted(seeds, 'seed')}; "
+        f"mixes     {len(names)} runs: {', '.join(mix.words for mix in wanted)}, each with {many.counted(seeds, 'seed')}; "
         "Ctrl-C keeps what is finished"
     )
-    for sentence in _unequal(made):
+    made, notes = _leveled(made)
+    for sentence in notes:
         say.note(sentence)
     base = many.variant(made, f"{made.name}-mixes")
     _, home = many.advance(base, "prepare", runs, again, say, "compare-mixes")
     done: list[tuple[Mix, int, Recipe, Run]] = []
-    for number, (mix, k, one) in enumerate(todo, start=1):
-        say.line(f"mixes     run {number} of {len(todo)}: {mix.words}, seed {k}")
-        many.lend(home, Run(Path(runs) / one.name))
+    steps: int | None = None
+    for number, (mix, k, name) in enumerate(names, start=1):
+        say.line(f"mixes     run {number} of {len(names)}: {mix.words}, seed {k}")
+        many.lend(home, Run(Path(runs) / name))
+        one = _of(made, name, mix, k, steps)
         done.append((mix, k, *many.advance(one, "run", runs, again, say, "compare-mixes")))
-    document = _document(made, done, wanted, seeds)
+        if made.loops and steps is None:
+            facts = done[0][3].require("train")["facts"]
+            steps = facts["steps"] if facts["ended"] == "budget" else facts["planned_steps"]
+    document = _document(made, done, wanted, seeds) | {"notes": notes}
     with home.locked():
         files.write_json(home.path("mixes.json"), document)
         files.write_text(home.path("mixes.md"), "\n".join(text(document)) + "\n")
     return {**document, "folder": str(home.folder)}
 
 
-def _unequal(made: Recipe) -> Iterator[str]:
-    """Why the runs may not have as many steps as each other."""
+def _leveled(made: Recipe) -> tuple[Recipe, list[str]]:
+    """The recipe without what would end runs at steps of their own, and what is said of it."""
+    if not made.loops:
+        return made, []
+    stop, notes = made.train.stop, []
+    if stop is not None and stop.on != "lang":
+        made = many.variant(made, made.name, baselines=made.evaluate.baselines or (), stop=None)
+        notes.append(
+            "train.stop is left out, so that every run has as many steps; the best checkpoint on dev is taken all the same"
+        )
+    elif stop is not None:
+        notes.append(
+            "with train.stop on = 'lang' a run ends when all its languages have left; whose steps are fewer is said below"
+        )
     if made.budget.seconds is not None:
-        yield "the recipe has a budget of seconds, so that steps differ from run to run; train.steps makes them equal"
-    if made.loops and made.train.batch_tokens is not None and made.train.steps is None:
-        yield "with train.batch_tokens a mix changes how many rows a step has, and epochs that many steps; train.steps makes them equal"
-    if made.train.stop is not None:
-        yield "with train.stop a run ends, or a language leaves it, by its own dev scores, so that steps differ"
+        notes.append(
+            "the first run has the seconds of the budget, and every other one as many steps as it, however long they take"
+        )
+    elif made.train.steps is None:
+        notes.append("train.steps is not given: every run has as many steps as the first one")
+    return made, notes
 
 
-def _of(made: Recipe, name: str, mix: Mix, k: int) -> Recipe:
-    """The recipe of one run. Raises RecipeError for a mix that there is not, or that does not fit the recipe."""
+def _of(made: Recipe, name: str, mix: Mix, k: int, steps: int | None = None) -> Recipe:
+    """The recipe of one run, of so many steps. Raises RecipeError for a mix that there is not, or that does not fit."""
     slot = Use.model_validate(dict(mix.slot)).model_dump(mode="json")
-    return many.variant(made, name, mix=slot, seed=made.train_seed + k)
+    own: dict[str, Any] = {"mix": slot, "seed": made.train_seed + k}
+    if steps is None:
+        return many.variant(made, name, **own)
+    budget = {
+        key: value for key, value in made.budget.model_dump(mode="json", exclude_none=True).items() if key != "seconds"
+    }
+    return many.variant(made, name, top={"budget": budget}, **own, steps=steps, epochs=None)
 
 
 # -- what came of them ------------------------------------------------------------------------------------------
@@ -251,6 +283,11 @@ def legend(found: Mapping[str, Any]) -> Iterator[str]:
         f"Differences are to {found['first']}, paired on the same test rows{' and seeds' if several else ''}; those of "
         "languages are corrected over all languages and mixes, those of the mean and of the worst tenth stand alone."
     )
+    yield from (f"{note[:1].upper() if note[:6] != 'train.' else 't'}{note[1:]}." for note in found.get("notes", ()))
+    each = {words: [run["steps"] for run in found["runs"] if run["mix"] == words] for words in found["mixes"]}
+    if len({n for own in each.values() for n in own}) > 1:
+        told = "; ".join(f"{words} {', '.join(f'{n:,}' for n in own)}" for words, own in each.items())
+        yield f"Steps are not equal: {told}."
     if not several:
         yield "One seed says nothing of what another seed would change."
 

@@ -80,7 +80,8 @@ def few_shot(
     again: bool = False,
     say: Say | None = None,
 ) -> dict[str, Any]:
-    """Run the recipe at each number of target rows and write few-shot.json and few-shot.md; returns what the former has.
+    """Run the recipe at each number of target rows and write few-shot.json, few-shot.md and few-shot.html; returns what the
+    first has.
 
     `again` replaces finished runs that were made from something else; those that are fresh stay.
 
@@ -112,6 +113,7 @@ def few_shot(
     with home.locked():
         files.write_json(home.path("few-shot.json"), document)
         files.write_text(home.path("few-shot.md"), "\n".join(text(document)) + "\n")
+        files.write_text(home.path("few-shot.html"), page(document))
     return {**document, "folder": str(home.folder)}
 
 
@@ -186,7 +188,7 @@ def _document(
         n = next((s.by_lang["model", tag]["n"] for s in first if ("model", tag) in s.by_lang), 0)
         floor = next((c for key in scored if (c := mean(scored[key][:1], "floor_lang", tag))), None)
         about = {"lang": tag, "name": lang_table.facts(tag).name, "n": n, "points": cells, "floor_lang": floor}
-        rows.append({**about, "arrives": arrives(cells) if shares else None})
+        rows.append({**about, "arrives": arrives(cells) if shares and cells else None})
     sign = 1 if module.BETTER == "higher" else -1
 
     def worst(row: dict[str, Any]) -> tuple[float, str]:
@@ -286,9 +288,19 @@ def screen(found: Mapping[str, Any]) -> list[list[str]]:
     for row in found["langs"]:
         cells = [about(row["points"].get(key)) for key in found["shots"]]
         line = [f"{row['lang']} {row['name']}", str(row["n"]), *cells]
-        out.append([*line, *([about(row["floor_lang"])] if floor else []), *([row["arrives"]] if shares else [])])
+        out.append(
+            [*line, *([about(row["floor_lang"])] if floor else []), *([row["arrives"] or ABSENT] if shares else [])]
+        )
     means = [about(found["mean"][key]) for key in found["shots"]]
     return [*out, ["mean over targets", "", *means, *([""] if floor else []), *([""] if shares else [])]]
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """The HTML of few-shot.html."""
+    from isogloss.stages.pages import shots
+
+    names = {key: head(key) for key in found["shots"]}
+    return shots.page(found, names, list(legend(found)), f"{SHARE:.0%} of source")
 
 
 def text(found: Mapping[str, Any]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,13 +9,12 @@ import polars as pl
 
 from isogloss.core import files, parts
 from isogloss.core import lang as lang_table
-from isogloss.core.calibration import Calibration
 from isogloss.core.corpus import SPLITS
 from isogloss.core.recipe import Recipe
 from isogloss.core.run import Run
-from isogloss.core.tasks import task_of
-from isogloss.stages import model, spent
+from isogloss.stages import spent
 from isogloss.stages.markdown import table
+from isogloss.stages.pages import calibrated
 from isogloss.stages.pages import found as finding
 from isogloss.stages.pages.page import floors, words_of, write_page
 from isogloss.stages.preparing import card
@@ -278,11 +276,11 @@ def _fairness(run: Run, scores: pl.DataFrame, head: str) -> Iterator[str]:
 
 def _calibration(recipe: Recipe, run: Run, scores: pl.DataFrame) -> Iterator[str]:
     """What calibration did by language, worst after it first; nothing where the recipe asks for none."""
-    rows = calibration(recipe, run, scores)
+    rows = calibrated.rows(recipe, run, scores)
     if not rows:
         return
     yield "\n## Calibration\n"
-    yield from calibration_words(recipe, run)
+    yield from calibrated.words(recipe, run)
     if not any(row["fitted"] for row in rows):
         return
     yield ""
@@ -295,56 +293,6 @@ def _calibration(recipe: Recipe, run: Run, scores: pl.DataFrame) -> Iterator[str
             for row in rows
         ],
     )  # fmt: skip
-
-
-def calibration_words(recipe: Recipe, run: Run) -> Iterator[str]:
-    """What was fitted, in sentences."""
-    found = Calibration.of(model.read_card(run.folder)["calibration"])
-    for block in found.blocks:
-        task = f" of {task_of(block.labels[0])}" if len(found.blocks) > 1 else ""
-        tried = ", ".join(f"{name} {loss:.4f}" for name, loss in sorted(block.tried.items(), key=lambda item: item[1]))
-        how = (
-            "Nothing was fitted: no calibration was better"
-            if block.strength is None
-            else f"A {block.kind} fitted to dev, "
-            + (
-                "for all languages alike"
-                if math.isinf(block.strength)
-                else f"by language and shrunk to what fits all as by {block.strength:g} rows"
-            )
-            + ", was best"
-        )
-        yield (
-            f"{how} on held-out dev rows{task} (log-loss, each language alike: {tried}). The expected calibration error on "
-            "test, before and after, paired and corrected over languages; lower is better, and noise only adds to it."
-        )
-
-
-def calibration(recipe: Recipe, run: Run, scores: pl.DataFrame) -> list[dict[str, Any]]:
-    """By language, and task where there are several: calibration error before and after, dev rows, temperature."""
-    if not recipe.calibrations or "calibration" not in model.read_card(run.folder):
-        return []
-    blocks = Calibration.of(model.read_card(run.folder)["calibration"]).blocks
-    pairs = files.read_parquet(run.path("paired.parquet")).filter(
-        pl.col("by") == "lang", pl.col("other") == "uncalibrated"
-    )
-    out = []
-    for metric, block in zip(recipe.calibrations, blocks, strict=True):
-        cells = by_lang(scores, metric)
-        own = {row["key"]: row for row in pairs.filter(pl.col("metric") == metric).iter_rows(named=True)}
-        for tag in run.require("prepare")["facts"]["langs"]:
-            after, fit = cells.get(("model", tag)), block.by_lang.get(tag)
-            if after is None or after["value"] is None:
-                continue
-            pair = own.get(tag)
-            diff = pair and {"value": pair["diff"], "low": pair["low_corrected"], "high": pair["high_corrected"]}
-            out.append({
-                "lang": tag, "fitted": block.strength is not None, "task": metric.partition("@")[2], "n_dev": fit.n if fit else 0,
-                "temperature": 1.0 if block.strength is None else (fit or block.pooled).temperature,
-                "n": after["n"], "before": cells.get(("uncalibrated", tag)), "after": after, "diff": diff,
-                "verdict": pair["verdict"] if pair else "",
-            })  # fmt: skip
-    return sorted(out, key=lambda row: (row["task"], -row["after"]["value"], row["lang"]))
 
 
 def _fit(recipe: Recipe, run: Run) -> Iterator[str]:

@@ -28,9 +28,9 @@ from isogloss.nn import launched, memory
 from isogloss.stages import model
 from isogloss.stages.calibrate import calibrate
 
-# Runs over the corpus that are drawn from the mix to weigh rows for a family that fits itself: shares are exact, rows
-# nearly even.
-RUNS = 10
+# Where a mix does not say how often rows come, at least and at most so many runs over the corpus are drawn from it to weigh
+# rows for a family that fits itself: shares are exact, rows nearly even.
+RUNS, MOST_RUNS = 10, 200
 
 
 def train(recipe: Recipe, run: Run, say: Say, *, again: bool = False) -> None:
@@ -189,12 +189,19 @@ def slim(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def mix_weights(mix: Bound, rows: pl.DataFrame, seed: int) -> np.ndarray:
-    """How often each row comes in a run of as many rows as there are, on average: weights for a family that fits itself."""
-    rng = np.random.default_rng(seed)
+    """How often each row comes in a run of as many rows as there are, on average: weights for a family that fits itself.
+
+    A mix that does not say it itself (`shares`) is drawn from until every row came, `MOST_RUNS` at most.
+    """
     own = slim(rows)
+    if mix.part.has("shares"):
+        return np.asarray(mix("shares", own), dtype=np.float64)
+    rng = np.random.default_rng(seed)
     sizes = dict(own.group_by("lang").len().sort("lang").rows())
     counts = np.zeros(rows.height, np.int64)
-    for _ in range(RUNS):
+    for turn in range(MOST_RUNS):
+        if turn >= RUNS and counts.all():
+            break
         met = np.zeros(rows.height, np.int64)
         while met.sum() < rows.height:
             by_lang = own.select("lang", met=pl.Series(met)).group_by("lang").agg(pl.col("met").sum())

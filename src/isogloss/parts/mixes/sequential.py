@@ -54,7 +54,8 @@ def order(
     The run is parted evenly into steps, each of which adds as many languages. Earlier ones have the share `replay` of
     each window; inside old and new, language l comes in proportion to n_l^tau.
 
-    Not measured: where it helps is not known here.
+    Measured (docs/results.md): `isogloss/mini` on SIB-200, 20 languages with 50 times imbalance, 80 steps, two seeds: worst
+    tenth +7.9 points over temperature with tau = 0.3, and the seeds differ so much that nothing can be told (-21.5 to +37.4).
 
     Knobs:
         steps: how many; each adds as many languages.

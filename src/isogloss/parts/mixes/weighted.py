@@ -23,16 +23,24 @@ def order(rows: pl.DataFrame, rng: np.random.Generator, seen: Mapping[str, Any])
     """
     import numpy as np
 
-    n = rows.height
-    weight = rows["weight"].fill_null(1).to_numpy() if "weight" in rows.columns else np.ones(n)
+    exact = shares(rows)
     codes = rows["lang"].rank("dense").to_numpy() - 1
-    at = rng.permutation(n)
+    at = rng.permutation(rows.height)
     at = at[np.argsort(codes[at], kind="stable")]  # by language, in random order within
-    sizes = np.bincount(codes)
-    totals = np.bincount(codes, weights=weight)
-    share = np.divide(weight, totals[codes], out=1 / sizes[codes].astype(float), where=totals[codes] > 0)
     # Every language ends at a whole number, so that the offset moves no row from one language to another.
-    cumulated = np.round(np.cumsum((share * sizes[codes])[at]), 9)
+    cumulated = np.round(np.cumsum(exact[at]), 9)
     times = np.diff(np.floor(np.concatenate([[0], cumulated]) + rng.random()))
     picked = np.repeat(at, times.astype(np.int64))
     return picked[rng.permutation(picked.size)]
+
+
+def shares(rows: pl.DataFrame) -> np.ndarray:
+    """How often each row comes on average, `(N,)`."""
+    import numpy as np
+
+    weight = rows["weight"].fill_null(1).to_numpy() if "weight" in rows.columns else np.ones(rows.height)
+    codes = rows["lang"].rank("dense").to_numpy().astype(np.int64) - 1
+    sizes = np.bincount(codes).astype(float)
+    totals = np.bincount(codes, weights=weight)
+    share = np.divide(weight, totals[codes], out=1 / sizes[codes], where=totals[codes] > 0)
+    return share * sizes[codes]

@@ -29,8 +29,8 @@ from isogloss.core.report import wilson
 from isogloss.core.run import Run
 from isogloss.stages import compare, model, spent
 from isogloss.stages.examples import visible
+from isogloss.stages.pages import calibrated, worldmap
 from isogloss.stages.pages import found as finding
-from isogloss.stages.pages import worldmap
 
 SYSTEMS = {
     "model": "the model",
@@ -863,6 +863,32 @@ def fit(facts: Facts) -> list[dict[str, Any]]:
     ]
 
 
+def calibration(facts: Facts) -> dict[str, Any] | None:
+    """Calibration error by language before and after, the worst after it first; None where the recipe asks for none."""
+    rows = calibrated.rows(facts.recipe, facts.run, facts.scores)
+    if not rows:
+        return None
+    cells = [cell for row in rows for cell in (row["before"], row["after"]) if cell and cell["value"] is not None]
+    # errors are small: the scale ends where the highest interval does, and begins at none
+    scale = Scale(0.0, max([*(cell["high"] or cell["value"] for cell in cells), 1e-3]))
+    ends = [
+        abs(row["diff"][end]) for row in rows if row["diff"] for end in ("low", "high") if row["diff"][end] is not None
+    ]
+    around = Scale(-max([*ends, 1e-3]), max([*ends, 1e-3]))
+    return {
+        "words": list(calibrated.words(facts.recipe, facts.run)),
+        "fitted": any(row["fitted"] for row in rows),
+        "tasks": any(row["task"] for row in rows),
+        "scale": scale,
+        "around": around,
+        "rows": [
+            {**row, **language(row["lang"]), "before": bar(row["before"], scale), "after": bar(row["after"], scale),
+             "diff": row["diff"] and bar({**row["diff"], "n": row["n"]}, around)}
+            for row in rows
+        ],
+    }  # fmt: skip
+
+
 def data(facts: Facts) -> dict[str, Any]:
     """Rows in → out by step, what was set aside and why, and what was trained and evaluated on."""
     stamp, done = facts.run.require("prepare"), facts.run.require("train")["facts"]
@@ -1031,7 +1057,7 @@ def page(recipe: Recipe, run: Run) -> str:
     labelled = recipe.labelled
     matrices = confusion(facts) if labelled else None
     shared = {"labels": matrices["labels"], "langs": matrices["langs"]} if matrices and matrices["langs"] else None
-    return _render(
+    return render(
         "run.html.j2",
         shared,
         name=recipe.name,
@@ -1052,6 +1078,7 @@ def page(recipe: Recipe, run: Run) -> str:
         consistency=consistency(facts) if labelled else None,
         lengths=lengths(facts),
         fairness=fairness(facts) if labelled else None,
+        calibration=calibration(facts) if labelled else None,
         fit=fit(facts),
         curves=curves(facts),
         tokenizer=tokenizer(facts),
@@ -1101,7 +1128,7 @@ def pair(a: tuple[Recipe, Run], b: tuple[Recipe, Run], found: Mapping[str, Any])
     signs = {"worse": 0, "cannot tell": 1, "better": 2}
     drawn = _points([(row["tag"], {**row, "bin": signs[row["verdict"]]}) for row in diffs["rows"]])
     metrics = [name for name in sides[0].recipe.metric_names if name in sides[1].recipe.metric_names]
-    return _render(
+    return render(
         "pair.html.j2",
         None,
         names=names,
@@ -1138,7 +1165,8 @@ def pair(a: tuple[Recipe, Run], b: tuple[Recipe, Run], found: Mapping[str, Any])
     )
 
 
-def _render(template: str, shared: Any, **values: Any) -> str:
+def render(template: str, shared: Any, **values: Any) -> str:
+    """A template of `assets/page` as one file; `shared` is data that its script reads."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 

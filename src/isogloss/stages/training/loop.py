@@ -39,7 +39,7 @@ from isogloss.stages.training.account import Log, Reserve, Seen
 from isogloss.stages.training.health import RETRIES
 from isogloss.stages.training.schedule import Measured, Plan, plan
 from isogloss.stages.training.setup import Job
-from isogloss.stages.training.supervise import SLOWER, Judged, Supervisor, columns
+from isogloss.stages.training.supervise import SLOWER, Judged, Supervisor, columns, lang_of
 from isogloss.stages.training.tracking import Trackers
 from isogloss.stages.training.tracking import check as check_trackers
 
@@ -194,6 +194,8 @@ def _steps(
 
     if ended:
         say.note(f"training ended at step {step} of {plan_.steps}: {ENDED[ended]}")
+    if unmet := [lang for lang in trainee.langs if not seen.value["rows"].get(lang)]:
+        say.note(f"training ended before any row of {_some(unmet)} was learned from")
     return plan_, step, ended
 
 
@@ -505,7 +507,8 @@ def _log_evaluation(log: Log, row: Evaluated, judged: Judged, seen: Seen, watch:
         "evaluation",
         **vars(row)
         | {"by_lang": judged.by_lang, "seen": seen.by_lang, "fallen": fallen, "back": judged.back, "rate": watch.rate}
-        | {"out": watch.out, "lean": watch.lean},
+        | {"out": watch.out, "lean": watch.lean}
+        | ({"by_task": judged.by_task} if judged.by_task else {}),
     )
     for kind, langs in (("left", judged.left), ("returned", judged.returned)):
         if langs:
@@ -517,8 +520,9 @@ def _log_evaluation(log: Log, row: Evaluated, judged: Judged, seen: Seen, watch:
 def _sentences(judged: Judged, step: int, watch: Supervisor, spec: Train) -> Iterator[str]:
     """What followed from an evaluation, for the screen."""
     if judged.fallen and spec.keep is not None:
+        fallen = dict.fromkeys(lang_of(fall.lang) for fall in judged.fallen)
         goes_on = (
-            f"with {', '.join(f'{fall.lang} {watch.lean[fall.lang]:g} times as often' for fall in judged.fallen)}"
+            f"with {', '.join(f'{lang} {watch.lean[lang]:g} times as often' for lang in fallen)}"
             if not judged.slower
             else f"at {watch.rate:g} of train.lr"
         )

@@ -32,7 +32,7 @@ from isogloss.stages.train import slim, start_folder, train_rows
 from isogloss.stages.training.account import Log, Seen
 from isogloss.stages.training.health import Health, Vitals, chance_loss
 from isogloss.stages.training.schedule import Plan
-from isogloss.stages.training.supervise import Supervisor
+from isogloss.stages.training.supervise import Supervisor, lang_of
 
 # Few-shot: above this rate or these epochs a pretrained model of this many trained parameters is said to be at risk.
 BOLD_RATE, MANY_EPOCHS, LARGE = 5e-5, 10, 50e6
@@ -96,6 +96,11 @@ def prepare(
                 "train.stop and train.keep need dev rows of the languages that are trained on, and there are none"
             )
         say.note("there are no dev rows of the languages that are trained on: the last step is taken for the best")
+    elif "task" in dev.columns and (unseen := sorted(set(rows["task"]) - set(dev["task"]))):
+        say.note(
+            f"there are no dev rows of {'the task' if len(unseen) == 1 else 'the tasks'} {', '.join(unseen)}: the others alone "
+            "choose the checkpoint, stop and keep"
+        )
 
     # Texts are encoded before weights are read, so that only the rows of the vocabulary that they use are.
     begin = partial(_start, recipe, run.path("start"), labels, rows)
@@ -401,7 +406,11 @@ def cautions(job: Job, plan_: Plan) -> Iterator[str]:
     Adapters and small models (`isogloss/mini` has 9 million parameters) bear, and need, more than that.
     """
     spec, model = job.spec, job.trainee.model
-    untold = [lang for lang in job.watch.untold if not spec.keep.langs or lang in spec.keep.langs] if spec.keep else []
+    untold = (
+        [cell for cell in job.watch.untold if not spec.keep.langs or lang_of(cell) in spec.keep.langs]
+        if spec.keep
+        else []
+    )
     if untold:
         shown = ", ".join(untold[:5]) + (f" and {len(untold) - 5} more" if len(untold) > 5 else "")
         yield f"train.keep can see no fall in languages with fewer than {FEW_UNITS} dev rows: {shown}"

@@ -2,12 +2,16 @@
 
 Pure of torch. Dev decides, and only dev rows of the languages that are trained on: a row of another language is scored
 when everything is over, and never here. What noise alone would do is told from what has changed in `core/evidence.py`.
+
+Of several tasks on one trunk each is measured by itself: what is watched of falls and rises are cells, a language in a task
+(`tone/swh_Latn`; where there are no tasks, a language). Mean and worst tenth are those of each task, averaged over tasks, so
+that each weighs the same; a language has fallen when it has in any task, and has converged when it has in all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,7 @@ from isogloss.core import report
 from isogloss.core.errors import IsoglossError
 from isogloss.core.evidence import FEW_UNITS, Fall, Levels, pseudo_values
 from isogloss.core.recipe import Keep, Stop
+from isogloss.core.tasks import BETWEEN, OfTask
 
 # What the rate is multiplied by after a collapse, and after a rollback.
 SLOWER, AFTER_FALL = 0.25, 0.5
@@ -35,7 +40,8 @@ GROUPS = ("script", "family", "resource")
 
 @dataclass(frozen=True)
 class Judged:
-    """What an evaluation says. `by_lang` has a score for each language with dev rows.
+    """What an evaluation says. `by_lang` has a score for each language with dev rows: of several tasks the mean over those
+    that it has, and `by_task` has each.
 
     `fallen` are reasons to roll back, `back` the step to go back to (None: no checkpoint is better). `left` are languages
     that have converged and come no more, `returned` those that come again; `retained` has a line for each earlier
@@ -53,14 +59,15 @@ class Judged:
     retained: tuple[dict[str, Any], ...] = ()
     slower: bool = False
     stop: bool = False
+    by_task: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass
 class Supervisor:
     """The state of supervision; what `state()` gives, with `arrays()`, is part of the checkpoint.
 
-    `dev` has the dev rows (`id, lang, group, text, label`) of the languages in `langs`, those that `train.langs` names; `answers` is
-    the task's, what the model gives for them made into answers. `steps` says at which step which languages were added,
+    `dev` has the dev rows (`id, lang, group, text, label`, and `task` where there are several) of the languages in `langs`,
+    those that `train.langs` names; `answers` is the task's, what the model gives for them made into answers. `steps` says at which step which languages were added,
     where the mix adds them step by step.
     Raises IsoglossError when a row of another language is among them.
     """
@@ -81,16 +88,16 @@ class Supervisor:
     n_collapsed: int = 0
     # what was spent at each evaluation, in the unit of stop.per, and the best value then
     course: list[list[float]] = field(default_factory=list)
-    # each evaluation that still counts: step, by_lang, and what is to rise
+    # each evaluation that still counts: step, the scores of cells, and what is to rise
     past: list[dict[str, Any]] = field(default_factory=list)
-    # languages that have converged, and the step at which; how often in a row a language did not rise
+    # languages that have converged, and the step at which; how often in a row a language did not rise in any task
     out: dict[str, int] = field(default_factory=dict)
     flat: dict[str, int] = field(default_factory=dict)
     # the step since which a language comes, where that is not the first: the mix added it then, or it came again
     begun: dict[str, int] = field(default_factory=dict)
     # languages that fell, and how much more often they come since
     lean: dict[str, float] = field(default_factory=dict)
-    # what a language scored at the end of the step that added it
+    # what a cell scored at the end of the step that added its language
     marks: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,17 +106,27 @@ class Supervisor:
             raise IsoglossError(
                 f"dev rows of {', '.join(sorted(strangers))}, which train.langs does not name, reached model selection"
             )
-        names = sorted(self.dev["lang"].unique().to_list())
+        by_task = "task" in self.dev.columns
+        cell = pl.format("{}" + BETWEEN + "{}", "task", "lang") if by_task else pl.col("lang")
+        keyed = self.dev.select("id", "group", cell.alias("cell"))
+        names = sorted(keyed["cell"].unique().to_list())
         units = pl.struct(
-            "lang", pl.coalesce(pl.format("g{}", pl.col("group").cast(pl.String)), pl.format("r{}", "id"))
+            "cell", pl.coalesce(pl.format("g{}", pl.col("group").cast(pl.String)), pl.format("r{}", "id"))
         )
-        self._unit = self.dev.select(units.rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
+        self._unit = keyed.select(units.rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
         code = np.zeros(self._unit.max(initial=-1) + 1, np.int64)
-        code[self._unit] = self.dev["lang"].rank("dense").to_numpy().astype(np.int64) - 1
-        low, high = self.metric.RANGE
-        watched = self.keep.langs if self.keep is not None else None
-        self.levels = Levels(names, code, self.sign, float(high - low), watched=watched)
+        code[self._unit] = keyed["cell"].rank("dense").to_numpy().astype(np.int64) - 1
         self._code = code
+        # the metric of each task, and its rows; the labels that it has are its own
+        self._parts = (
+            [(OfTask(self.metric, task), np.flatnonzero(self.dev["task"] == task)) for task in sorted(set(self.dev["task"]))]
+            if by_task
+            else [(self.metric, np.arange(self.dev.height))]
+        )  # fmt: skip
+        low, high = self.metric.RANGE
+        kept = self.keep.langs if self.keep is not None else None
+        watched = None if kept is None else [name for name in names if lang_of(name) in kept]
+        self.levels = Levels(names, code, self.sign, float(high - low), watched=watched)
 
     @property
     def sign(self) -> int:
@@ -136,66 +153,79 @@ class Supervisor:
             self.best_step = step
             return Judged({}, None, None, True)
         counts = self._counts(probs)
-        by_lang = self._by_lang(counts)
-        sums = report.aggregate(np.array(list(by_lang.values())), self.metric.BETTER) if by_lang else {}
-        mean, worst = (float(sums[k]) if sums else None for k in ("mean", "worst"))
+        scores = self._scores(counts)
+        by_task = _by_task(scores)
+        by_lang = _by_lang(scores)
+        sums = [report.aggregate(np.array(list(own.values())), self.metric.BETTER) for own in by_task.values()]
+        mean, worst = (float(np.mean([each[k] for each in sums])) if sums else None for k in ("mean", "worst"))
         value = worst if self.stop is not None and self.stop.on == "worst" else mean
-        fallen, returned = self._falls(step, counts, by_lang)
-        retained = self._retained(step, by_lang)
+        fallen, returned = self._falls(step, counts, scores)
+        retained = self._retained(step, scores)
+        judged = Judged(
+            by_lang, mean, worst, False, fallen, returned=returned, retained=retained,
+            by_task=by_task if "task" in self.dev.columns else {},
+        )  # fmt: skip
         if fallen:
-            return self._fell(step, fallen, by_lang, mean, worst, returned, retained, on_disk)
+            return self._fell(step, judged, scores, value, on_disk)
         better = self._better(value)
         if better:
             self.best_step, self.best_value, self.since = step, value, 0
         else:
             self.since += 1
-        self.past.append({"step": step, "by_lang": by_lang, "value": value})
+        self.past.append({"step": step, "scores": scores, "value": value})
         left = self._leaving(step)
-        return Judged(
-            by_lang, mean, worst, better, left=left, returned=returned, retained=retained, stop=self._ends(spent)
-        )
+        return replace(judged, better=better, left=left, stop=self._ends(step, spent))
 
     @property
     def untold(self) -> tuple[str, ...]:
-        """Languages of which nothing can be said while the model is trained: too few dev rows."""
+        """Cells of which nothing can be said while the model is trained: too few dev rows. Of a language without any, the
+        language."""
         known = dict(zip(self.levels.langs, self.levels.n_units.tolist(), strict=True))
-        return tuple(lang for lang in self.langs if known.get(lang, 0) < FEW_UNITS)
+        langs = {lang_of(cell) for cell in known}
+        few = [cell for cell, n in known.items() if n < FEW_UNITS] + [lang for lang in self.langs if lang not in langs]
+        return tuple(sorted(few, key=lambda cell: (lang_of(cell), cell)))
 
     def scores(self, outputs: Any) -> dict[str, float]:
         """What a model scores by language that gives these outputs for the dev rows."""
-        return self._by_lang(self._counts(outputs))
+        return _by_lang(self._scores(self._counts(outputs)))
 
-    def _counts(self, outputs: Any) -> np.ndarray:
+    def _counts(self, outputs: Any) -> list[np.ndarray]:
+        """The metric's counts of each task, of the rows of all."""
         answers = self.answers(self.dev, outputs, self.labels)
-        return np.asarray(self.metric.stats(answers, list(self.labels)), dtype=np.float64)
+        return [np.asarray(metric.stats(answers, list(self.labels)), dtype=np.float64) for metric, _ in self._parts]
 
     def _better(self, value: float | None) -> bool:
         return self.best_value is None or value is None or self.sign * value > self.sign * self.best_value
 
-    def _by_lang(self, counts: np.ndarray) -> dict[str, float]:
-        codes = self._code[self._unit]
-        found = {
-            lang: float(self.metric.value(counts[codes == i].sum(axis=0))) for i, lang in enumerate(self.levels.langs)
-        }
-        return {lang: value for lang, value in found.items() if not np.isnan(value)}
+    def _scores(self, counts: Sequence[np.ndarray]) -> dict[str, float]:
+        """The score of each cell that has one."""
+        codes, found = self._code[self._unit], {}
+        for (metric, at), own in zip(self._parts, counts, strict=True):
+            for i in np.unique(codes[at]).tolist():
+                found[self.levels.langs[i]] = float(metric.value(own[codes == i].sum(axis=0)))
+        return {cell: value for cell, value in found.items() if not np.isnan(value)}
 
     # -- what must be kept --------------------------------------------------------------------------------------
 
     def _falls(
-        self, step: int, counts: np.ndarray, by_lang: Mapping[str, float]
+        self, step: int, counts: Sequence[np.ndarray], scores: Mapping[str, float]
     ) -> tuple[tuple[Fall, ...], tuple[str, ...]]:
         """Take the evaluation in: protected languages that have fallen, and languages that had left and come again."""
         if self.keep is None and not (self.stop is not None and self.stop.on == "lang") and not self.steps:
             return (), ()
-        by_unit = np.zeros((len(self._code), counts.shape[1]))
-        np.add.at(by_unit, self._unit, counts)
         pseudo = np.zeros(len(self._code))
-        for i in range(len(self.levels.langs)):
-            own = self._code == i
-            pseudo[own] = pseudo_values(by_unit[own], self.metric.value)
-        values = self._values(by_lang)
+        for (metric, at), own in zip(self._parts, counts, strict=True):
+            by_unit = np.zeros((len(self._code), own.shape[1]))
+            np.add.at(by_unit, self._unit[at], own[at])
+            for i in np.unique(self._code[self._unit[at]]).tolist():
+                units = self._code == i
+                pseudo[units] = pseudo_values(by_unit[units], metric.value)
+        values = self._values(scores)
         # whoever left comes again after any fall that is shown, whatever must be kept of it
-        returned = tuple(fall.lang for fall in self.levels.fallen(np.nan_to_num(pseudo), values, tuple(self.out)))
+        out = [cell for cell in self.levels.langs if lang_of(cell) in self.out]
+        returned = tuple(
+            dict.fromkeys(lang_of(fall.lang) for fall in self.levels.fallen(np.nan_to_num(pseudo), values, out))
+        )
         falls = self.levels.take(
             np.nan_to_num(pseudo), values, self.keep.drop_at_most if self.keep is not None else None
         )
@@ -205,21 +235,20 @@ class Supervisor:
             self.begun[lang] = step
         return tuple(falls), returned
 
-    def _values(self, by_lang: Mapping[str, float]) -> np.ndarray:
-        return np.array([by_lang.get(lang, np.nan) for lang in self.levels.langs])
+    def _values(self, scores: Mapping[str, float]) -> np.ndarray:
+        return np.array([scores.get(cell, np.nan) for cell in self.levels.langs])
 
     def _fell(
-        self, step: int, fallen: tuple[Fall, ...], by_lang: dict[str, float], mean: float | None, worst: float | None,
-        returned: tuple[str, ...], retained: tuple[dict[str, Any], ...], on_disk: Sequence[int],
-    ) -> Judged:  # fmt: skip
+        self, step: int, judged: Judged, scores: Mapping[str, float], value: float | None, on_disk: Sequence[int]
+    ) -> Judged:
         """Go back to where the fallen languages still held, and on with less of what made them fall."""
         assert self.keep is not None
-        back = self._good(fallen, on_disk)
+        back = self._good(judged.fallen, on_disk)
         slower = self.keep.then == "slower"
-        for fall in fallen:
-            before = self.lean.get(fall.lang, 1.0)
+        for lang in dict.fromkeys(lang_of(fall.lang) for fall in judged.fallen):
+            before = self.lean.get(lang, 1.0)
             if self.keep.then == "mix" and before < MOST:
-                self.lean[fall.lang] = min(MOST, before * LEAN)
+                self.lean[lang] = min(MOST, before * LEAN)
             else:
                 slower = True
         self.n_slowed += slower
@@ -231,12 +260,10 @@ class Supervisor:
             if self.best_step is None or self.best_step > back:
                 self.best_step, self.best_value = back, held["value"]
         else:
-            value = worst if self.stop is not None and self.stop.on == "worst" else mean
-            self.past.append({"step": step, "by_lang": by_lang, "value": value})
+            self.past.append({"step": step, "scores": dict(scores), "value": value})
         ended = self.stop is not None and self.stop.on != "lang" and self.since >= self.stop.patience
-        return Judged(
-            by_lang, mean, worst, False, fallen, back, returned=returned, retained=retained, slower=slower, stop=ended
-        )
+        ended = self._all_came(step) and ended
+        return replace(judged, back=back, slower=slower, stop=ended)
 
     def _good(self, fallen: Sequence[Fall], on_disk: Sequence[int]) -> int | None:
         """The best of the checkpoints at which each fallen language was nearer to its level than to where it is now;
@@ -248,7 +275,7 @@ class Supervisor:
         def height(entry: Mapping[str, Any]) -> float:
             """How far above the middle the lowest of the fallen was, in units of its fall."""
             return min(
-                self.sign * (entry["by_lang"].get(fall.lang, fall.value) - (fall.level + fall.value) / 2) / fall.drop
+                self.sign * (entry["scores"].get(fall.lang, fall.value) - (fall.level + fall.value) / 2) / fall.drop
                 for fall in fallen
             )
 
@@ -259,12 +286,21 @@ class Supervisor:
 
     # -- when to stop -------------------------------------------------------------------------------------------
 
-    def _ends(self, spent: float | None) -> bool:
+    def _ends(self, step: int, spent: float | None) -> bool:
         if self.stop is None:
             return False
         if self.stop.on == "lang":
-            return set(self.levels.langs) <= set(self.out) or self._little(spent)
-        return self.since >= self.stop.patience or self._little(spent)
+            over = {lang_of(cell) for cell in self.levels.langs} <= set(self.out)
+        else:
+            over = self.since >= self.stop.patience
+        return (self._little(spent) or over) and self._all_came(step)
+
+    def _all_came(self, step: int) -> bool:
+        """Whether every language has come, where they are added step by step; with each step of them patience begins anew."""
+        if step in self.steps:
+            self.since, self.course = 0, []
+        earlier = sorted(self.steps)[:-1]
+        return not earlier or step > earlier[-1]
 
     def _little(self, spent: float | None) -> bool:
         """Whether the last evaluations brought less for what they cost than the recipe asks."""
@@ -277,33 +313,35 @@ class Supervisor:
         return abs(value - then) < self.stop.gain * (now - before)
 
     def _leaving(self, step: int) -> tuple[str, ...]:
-        """Languages that have converged: their rise over the last `patience` evaluations, shrunk over the languages that
-        still come, is within `FLAT` at `IN_A_ROW` evaluations in a row; only evaluations count since which a language
-        comes. Those with fewer than `FEW_UNITS` units can say
-        nothing of themselves: they leave with the last of the others, and where there is none, when the mean has not risen
-        over `patience` evaluations."""
+        """Languages that have converged: their rise over the last `patience` evaluations, shrunk over the cells that
+        still come, is within `FLAT` in every task at `IN_A_ROW` evaluations in a row; only evaluations count since which a
+        language comes. Cells with fewer than `FEW_UNITS` units can say nothing of themselves: languages without others
+        leave with the last of the others, and where there is none, when the mean has not risen over `patience`
+        evaluations."""
         if self.stop is None or self.stop.on != "lang" or len(self.past) <= self.stop.patience:
             return ()
-        before, now = (self._values(self.past[at]["by_lang"]) for at in (-1 - self.stop.patience, -1))
-        here = np.array([lang not in self.out for lang in self.levels.langs], bool)
+        before, now = (self._values(self.past[at]["scores"]) for at in (-1 - self.stop.patience, -1))
+        here = np.array([lang_of(cell) not in self.out for cell in self.levels.langs], bool)
         rises = self.levels.rises(before, now, here)
         most = FLAT * self.levels.width if np.isfinite(self.levels.width) else 0.0
         least = -most if most else -np.inf
         began = self.past[-1 - self.stop.patience]["step"]
+        told: dict[str, list[float]] = {}
+        for cell, rise, n in zip(self.levels.langs, rises.tolist(), self.levels.n_units.tolist(), strict=True):
+            own = told.setdefault(lang_of(cell), [])
+            if n >= FEW_UNITS:
+                own.append(rise)
         left = []
-        told = self.levels.n_units >= FEW_UNITS
-        for lang, rise, comes in zip(self.levels.langs, rises.tolist(), (here & told).tolist(), strict=True):
-            if not comes or np.isnan(rise) or began < self.begun.get(lang, 0):
+        for lang, own in told.items():
+            if not own or lang in self.out or np.isnan(own).any() or began < self.begun.get(lang, 0):
                 continue
-            self.flat[lang] = self.flat.get(lang, 0) + 1 if least <= rise <= most else 0
+            self.flat[lang] = self.flat.get(lang, 0) + 1 if all(least <= rise <= most for rise in own) else 0
             if self.flat[lang] >= IN_A_ROW:
                 left.append(lang)
         few = [
-            lang
-            for lang, tells in zip(self.levels.langs, told.tolist(), strict=True)
-            if not tells and lang not in self.out and began >= self.begun.get(lang, 0)
+            lang for lang, own in told.items() if not own and lang not in self.out and began >= self.begun.get(lang, 0)
         ]
-        others = [lang for lang, tells in zip(self.levels.langs, told.tolist(), strict=True) if tells]
+        others = [lang for lang, own in told.items() if own]
         if all(lang in self.out or lang in left for lang in others) and (others or self.since >= self.stop.patience):
             left += few
         self.out |= dict.fromkeys(left, step)
@@ -311,28 +349,29 @@ class Supervisor:
 
     # -- languages that are added step by step ------------------------------------------------------------------
 
-    def _retained(self, step: int, by_lang: Mapping[str, float]) -> tuple[dict[str, Any], ...]:
-        """Where a step of languages ends: for each language of an earlier one what it scored then and scores now."""
+    def _retained(self, step: int, scores: Mapping[str, float]) -> tuple[dict[str, Any], ...]:
+        """Where a step of languages ends: for each cell of an earlier one what it scored then and scores now."""
         if step not in self.steps:
             return ()
         names = list(self.levels.langs)
-        earlier = [lang for lang in names if lang in self.marks and lang in by_lang]
-        then = np.array([self.marks.get(lang, np.nan) for lang in names])
-        gain = self.sign * (self._values(by_lang) - then)
+        earlier = [cell for cell in names if cell in self.marks and cell in scores]
+        then = np.array([self.marks.get(cell, np.nan) for cell in names])
+        gain = self.sign * (self._values(scores) - then)
         half = self.levels.since(len(earlier))
         low, high = gain - half, gain + half
         allowed = self.keep.drop_at_most if self.keep is not None else RETAINED
         found = []
-        for lang in earlier:
-            i = names.index(lang)
+        for cell in earlier:
+            i = names.index(cell)
             verdict = "lost" if high[i] < 0 else "retained" if low[i] > -allowed else "cannot tell"
             ends = [None if np.isnan(x) else round(float(x), 6) for x in (low[i], high[i])]
             found.append(
-                {"lang": lang, "then": float(then[i]), "now": by_lang[lang], "gain": float(gain[i]), "low": ends[0],
+                {"lang": cell, "then": float(then[i]), "now": scores[cell], "gain": float(gain[i]), "low": ends[0],
                  "high": ends[1], "n": int(self.levels.n_units[i]), "verdict": verdict}
             )  # fmt: skip
-        self.marks |= {lang: by_lang[lang] for lang in self.steps[step] if lang in by_lang}
-        self.levels.mark(self.steps[step])
+        added = [cell for cell in names if lang_of(cell) in self.steps[step]]
+        self.marks |= {cell: scores[cell] for cell in added if cell in scores}
+        self.levels.mark(added)
         return tuple(sorted(found, key=lambda row: (row["gain"], row["lang"])))
 
     # -- the state ----------------------------------------------------------------------------------------------
@@ -354,6 +393,31 @@ _STATE = (
     "best_step", "best_value", "since", "n_slowed", "n_collapsed", "course", "past", "out", "flat", "begun",
     "lean", "marks",
 )  # fmt: skip
+
+
+def lang_of(cell: str) -> str:
+    """The language of a cell.
+
+    >>> lang_of("tone/swh_Latn"), lang_of("swh_Latn")
+    ('swh_Latn', 'swh_Latn')
+    """
+    return cell.rpartition(BETWEEN)[2]
+
+
+def _by_task(scores: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Cells by task and language; without tasks, under the empty name."""
+    found: dict[str, dict[str, float]] = {}
+    for cell, value in scores.items():
+        found.setdefault(cell.rpartition(BETWEEN)[0], {})[lang_of(cell)] = value
+    return found
+
+
+def _by_lang(scores: Mapping[str, float]) -> dict[str, float]:
+    """The mean of the cells of each language."""
+    found: dict[str, list[float]] = {}
+    for cell in scores:
+        found.setdefault(lang_of(cell), []).append(scores[cell])
+    return {lang: float(np.mean(found[lang])) for lang in sorted(found)}
 
 
 def columns(by_lang: Mapping[str, float], langs: Sequence[str]) -> tuple[tuple[str, float | None], ...]:
