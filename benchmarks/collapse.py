@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--healthy", type=int, default=50, help="runs at usual rates")
     parser.add_argument("--fallen", type=int, default=12, help="runs at rates that are too high")
+    parser.add_argument("--first", type=int, default=0, help="the first seed, to go on with what was cut off")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -65,7 +66,7 @@ def main() -> None:
     chance = -sum(n / labels.total() * math.log(n / labels.total()) for n in labels.values())
     report: dict[str, list[dict]] = {"too high": [], "usual": []}
     for kind, settings, n in (("too high", TOO_HIGH, given.fallen), ("usual", USUAL, given.healthy)):
-        for seed in range(n):
+        for seed in range(given.first, given.first + n):
             model, lr = settings[seed % len(settings)]
             found = run(model, lr, seed, rows, given.steps)
             name = model if isinstance(model, str) else "scratch"

@@ -39,7 +39,8 @@ def order(
     (DoReMi, Xie et al. 2023) of each language's own n-grams, on scores and while the model is trained.
 
     Measured (docs/results.md): `isogloss/mini` on SIB-200 with 50 times imbalance: no gain over tau = 0.3 that could be told
-    (worst tenth, 10 languages, 40 steps -0.4 points, -5.4 to +4.6; 20 languages, 80 steps +6.3, -3.0 to +15.6).
+    (worst tenth, 10 languages, 40 steps -0.4 points, -5.4 to +4.6; 20 languages, 80 steps, five seeds +3.2, -1.6 to
+    +8.1).
 
     Knobs:
         tau: exponent on the number of rows of a language, 0..1: the shares before anything is known.
