@@ -148,6 +148,14 @@ def test_steps_are_the_same(kind: str, checkpointing: bool, tmp_path: Path) -> N
         torch.testing.assert_close(own[name], value, atol=1e-5, rtol=1e-4)
 
 
+def test_the_trial_moves_nothing(tmp_path: Path) -> None:
+    new, rows = trainee(tmp_path, "xlm-roberta", optimizer="sgd", in_backward=True, padding_free=True)
+    new.update.begin(0.5)
+    before = {name: value.clone() for name, value in new.weights().items()}
+    assert new.unpad([row["ids"] for row in rows]) is not None
+    assert all(torch.equal(before[name], value) for name, value in new.weights().items())
+
+
 def test_on_a_machine_where_it_differs_or_fails_padding_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong, words in ((lambda q, *rest, **more: q * 7, "answers differ"), (_no_kernel, "no kernel image")):
         monkeypatch.setattr(packed, "kernel", lambda *args: True)
