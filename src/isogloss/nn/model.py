@@ -86,13 +86,12 @@ class TextModel(nn.Module):
         """What `net` gives; with a pooling, unit vectors `(B, D)` float32 of the texts."""
         if self.below is not None and not self.below.inside:
             return self.below(self, inputs)
-        mask_BT = inputs["attention_mask"]
-        with packed.packing(packed.of(mask_BT) if self.packs else None):
+        with packed.packing(packed.of(inputs["attention_mask"]) if self.packs else None):
             if self.pooling is None:
                 with first.asking("first"):
                     return self.net(**inputs)
             states_BTD = self.net(**inputs).last_hidden_state
-        return nn.functional.normalize(pooled(states_BTD, mask_BT, self.pooling), dim=-1)
+        return nn.functional.normalize(pooled(states_BTD, inputs["attention_mask"], self.pooling), dim=-1)
 
     @property
     def n_outputs(self) -> int:
