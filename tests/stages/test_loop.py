@@ -298,7 +298,7 @@ def test_kill_9_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_kill_9_twenty_times(tmp_path: Path) -> None:
+def test_kill_9_ten_times(tmp_path: Path) -> None:
     """At random moments of training, evaluating and saving; the ends are those of an undisturbed run."""
     rng = np.random.default_rng(2)
     train = {"steps": 80, "eval_every": 2, "stop": {"on": "mean", "patience": 50}}
@@ -308,11 +308,11 @@ def test_kill_9_twenty_times(tmp_path: Path) -> None:
     for i in range(8):
         at = tmp_path / str(i)
         at.mkdir()
-        run, n = _kill_often(at, 20 - n_killed, rng, longest=0.6, **train)
+        run, n = _kill_often(at, 10 - n_killed, rng, longest=0.6, **train)
         same(whole, run)
         assert {e["step"]: e["by_lang"] for e in tiny.events(run, "evaluation")} == want
         n_killed += n
-        if n_killed >= 20:
+        if n_killed >= 10:
             return
     pytest.fail(f"only {n_killed} kills met a run at work")
 
