@@ -28,7 +28,7 @@ def order(
     where the exponent is called alpha.
 
     Measured (docs/results.md): of pooled n-grams natural rows were better than tau = 0.3 in the worst tenth (NusaX +2.4
-    points, -0.2 to +4.9; SIB-200 +5.5, -0.2 to +11.2), and tau = 0 worse (SIB-200 -1.8, -3.3 to -0.2).
+    points, -0.2 to +4.9; SIB-200 +6.0, +0.3 to +11.6), and tau = 0 no better (SIB-200 -0.9, -3.2 to +1.4).
     `isogloss/mini` on SIB-200, 20 languages: tau = 0.7 +3.7 over 0.3 (-1.4 to +8.8, five seeds).
 
     Knobs:

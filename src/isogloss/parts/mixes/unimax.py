@@ -28,8 +28,8 @@ def order(
     (water-filling). When all have had theirs, languages come in proportion to their size. Chung et al. 2023 (UniMax),
     arXiv 2304.09151, over what is left instead of over the whole budget, so that it stays exact when a language leaves.
 
-    Measured (docs/results.md): against tau = 0.3 at equal steps, pooled n-grams on SIB-200 +2.1 points in the worst tenth
-    (-0.2 to +4.3), on NusaX -1.2; `isogloss/mini` on 10 languages, 40 steps, -5.9 (-18.8
+    Measured (docs/results.md): against tau = 0.3 at equal steps, pooled n-grams on SIB-200 +2.4 points in the worst tenth
+    (-0.9 to +5.8), on NusaX -1.2; `isogloss/mini` on 10 languages, 40 steps, -5.9 (-18.8
     to +7.0), on 20 languages, 80 steps, 4 epochs and five seeds +4.2 (-1.0 to +9.5), mean +4.0
     (+1.0 to +7.0): the most of all mixes there; natural rows +2.5 and +1.5.
 
