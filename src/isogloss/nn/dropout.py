@@ -203,8 +203,7 @@ def by_row(model: nn.Module, net: Any, *, attends: bool = False) -> None:
                 setattr(module, name, RowDropout(child.p).train(child.training))
     for site, module in enumerate(model.modules()):
         module.dropout_site = site  # type: ignore[assignment]
-    drops = any(getattr(net.config, name, 0) for name in packed.DROPS)
-    if (drops or attends) and getattr(net, "_supports_attention_backend", False):
+    if (packed.drops(net.config) or attends) and getattr(net, "_supports_attention_backend", False):
         from transformers import AttentionInterface, AttentionMaskInterface
         from transformers.masking_utils import sdpa_mask
 
@@ -218,7 +217,7 @@ def attention(net: Any, device: torch.device) -> str:
     kind = getattr(net.config, "_attn_implementation", "eager")
     if kind == "eager":
         return f"attention: {type(net).__name__}'s own, which no fused kernel computes"
-    if any(getattr(net.config, name, 0) for name in packed.DROPS) and kind == ATTENTION:
+    if packed.drops(net.config) and kind == ATTENTION:
         return "attention: a plain product in training, because its dropout is drawn by row; torch's fused kernel elsewhere"
     if kind == ATTENTION and device.type == "cpu":
         return (

@@ -26,6 +26,11 @@ KINDS = (*first.KINDS, "modernbert")
 DROPS = ("attention_probs_dropout_prob", "attention_dropout")
 
 
+def drops(config: Any) -> bool:
+    """Whether a configuration drops attention."""
+    return any(getattr(config, name, 0) for name in DROPS)
+
+
 def wanted(net: Any, device: torch.device, precision: str, asked: bool | None) -> bool:
     """Whether a model is to be trained without padding: where that is `asked`, or, unasked, where it can pay.
 
@@ -38,10 +43,9 @@ def wanted(net: Any, device: torch.device, precision: str, asked: bool | None) -
         )
     if asked is not None or not knows or device.type != "cuda":
         return bool(asked)
-    drops = any(getattr(net.config, name, 0) for name in DROPS)
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     size = net.config.hidden_size // net.config.num_attention_heads
-    return half is not None and not drops and kernel(device, half, size)
+    return half is not None and not drops(net.config) and kernel(device, half, size)
 
 
 class Packing:
@@ -52,7 +56,6 @@ class Packing:
         lengths = mask_BT.sum(1)
         self.index = mask_BT.flatten().nonzero().squeeze(1)
         self.rows, self.places = self.index // T, self.index % T
-        self.lengths: list[int] = lengths.tolist()
         self.ends = nn.functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)  # where texts begin, and the end
         self.ones = torch.arange(B + 1, dtype=torch.int32, device=mask_BT.device)
 
@@ -95,8 +98,13 @@ def of(mask_BT: torch.Tensor) -> Packing | None:
     """How to pack a batch; None where nothing is padded, or where tokens inside a text are not read."""
     if bool(mask_BT.all()) or first.asked() == "whole":
         return None
-    found = Packing(mask_BT)
-    return found if int((found.places >= mask_BT.sum(1)[found.rows]).sum()) == 0 else None
+    return Packing(mask_BT) if unbroken(mask_BT) else None
+
+
+def unbroken(mask_BT: torch.Tensor) -> bool:
+    """Whether each row of a mask is ones and then zeros: no token inside a text was taken out."""
+    prefix = torch.arange(mask_BT.shape[1], device=mask_BT.device) < mask_BT.sum(1)[:, None]
+    return torch.equal(prefix, mask_BT.bool())
 
 
 class _Packs:

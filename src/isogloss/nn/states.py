@@ -31,6 +31,7 @@ from isogloss.nn.answer import by_length
 from isogloss.nn.blocks import n_frozen
 from isogloss.nn.flops import Operations, apart
 from isogloss.nn.model import TextModel
+from isogloss.nn.packed import unbroken
 
 RECORD = struct.Struct("<16sQHHI")  # digest, offset, tokens, kind, crc32
 FORM = 2  # of what is written; kept states of another form are not read
@@ -262,9 +263,8 @@ class Below:
         """What the model gives for `inputs` (`input_ids, attention_mask`, both (B, T))."""
         ids_BT, mask_BT = inputs["input_ids"], inputs["attention_mask"]
         lengths = mask_BT.sum(1)
-        prefix = torch.arange(mask_BT.shape[1], device=mask_BT.device) < lengths[:, None]
         with self._entered():
-            if not torch.equal(prefix, mask_BT.bool()):  # tokens were taken out by chance: other states at every step
+            if not unbroken(mask_BT):  # tokens were taken out by chance: other states at every step
                 return model(**inputs)
             rows = [row[:n] for row, n in zip(ids_BT.cpu().numpy(), lengths.tolist(), strict=True)]
             return self.family.from_states(model, self.k, self._states(model, rows, inputs), inputs)
