@@ -280,7 +280,7 @@ def _calibration(recipe: Recipe, run: Run, scores: pl.DataFrame) -> Iterator[str
     if not rows:
         return
     yield "\n## Calibration\n"
-    yield from calibrated.words(recipe, run)
+    yield from calibrated.words(run)
     if not any(row["fitted"] for row in rows):
         return
     yield ""

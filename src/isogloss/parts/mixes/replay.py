@@ -35,8 +35,8 @@ def order(
     proportion to n_l^tau. Where only one kind has rows, it has all. Raises InputError where no old language has rows.
 
     Measured (docs/results.md) only as a share: half of the rows of the ten largest of 20 languages, `isogloss/mini` on
-    SIB-200, no gain over tau = 0.3 that could be told (worst tenth -0.2 points, -5.3 to +4.9, five seeds). Whether it keeps a model from
-    forgetting was not measured.
+    SIB-200, no gain over tau = 0.3 that could be told (worst tenth -0.2 points, -5.3 to +4.9, five seeds). Whether it keeps
+    a model from forgetting was not measured.
 
     Knobs:
         old: the languages that are replayed.

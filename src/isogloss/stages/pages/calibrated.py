@@ -19,7 +19,7 @@ from isogloss.core.tasks import task_of
 from isogloss.stages import model
 
 
-def words(recipe: Recipe, run: Run) -> Iterator[str]:
+def words(run: Run) -> Iterator[str]:
     """What was fitted, in sentences."""
     found = Calibration.of(model.read_card(run.folder)["calibration"])
     for block in found.blocks:

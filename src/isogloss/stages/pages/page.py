@@ -876,7 +876,7 @@ def calibration(facts: Facts) -> dict[str, Any] | None:
     ]
     around = Scale(-max([*ends, 1e-3]), max([*ends, 1e-3]))
     return {
-        "words": list(calibrated.words(facts.recipe, facts.run)),
+        "words": list(calibrated.words(facts.run)),
         "fitted": any(row["fitted"] for row in rows),
         "tasks": any(row["task"] for row in rows),
         "scale": scale,
