@@ -9,6 +9,7 @@ import pytest
 
 from isogloss.core import lang as lang_table
 from isogloss.stages.pages import page
+from isogloss.stages.pages.facts import Facts
 
 if TYPE_CHECKING:
     from browser import Browser
@@ -165,8 +166,8 @@ def test_confusion_of_one_language(browser: Browser, few: dict[str, Made]) -> No
     cells = browser.run(
         "[...document.querySelectorAll('#matrix tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
     )
-    rows = page.Facts(*made.pair).answers.to_dicts()
-    labels = page.Facts(*made.pair).labels
+    rows = Facts(*made.pair).answers.to_dicts()
+    labels = Facts(*made.pair).labels
     for label, line in zip(labels, cells, strict=True):
         own = [row for row in rows if row["lang"] == "arb_Arab" and row["label"] == label]
         assert line == [label, *(str(sum(row["pred"] == other for row in own)) for other in labels), str(len(own))]

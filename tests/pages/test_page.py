@@ -13,7 +13,9 @@ from page_runs import Made, make, rows, write
 
 from isogloss.core import lang as lang_table
 from isogloss.stages import compare
-from isogloss.stages.pages import page, worldmap
+from isogloss.stages.pages import answers, course, page, scores, worldmap
+from isogloss.stages.pages.facts import Facts, clip
+from isogloss.stages.pages.html import signed
 
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 
@@ -106,8 +108,8 @@ def test_every_table_has_a_caption_and_heads_with_scope(html: str) -> None:
 @pytest.mark.slow
 def test_size(wide: Made) -> None:
     """Below 2 MB with 205 languages, seven metrics, four baselines and a long training; every language is there."""
-    langs = page.Facts(*wide.pair).langs
-    assert len(page.Facts(*wide.pair).systems) == 5
+    langs = Facts(*wide.pair).langs
+    assert len(Facts(*wide.pair).systems) == 5
     score = {"value": 0.123456, "low": 0.023456, "high": 0.223456, "n": 99}
     steps = "".join(json.dumps({"step": s, "dev": dict.fromkeys(langs, score)}) + "\n" for s in range(0, 3000, 10))
     path = wide.run.folder / "steps.jsonl"
@@ -181,13 +183,11 @@ def test_what_a_report_must_say(few: dict[str, Made]) -> None:
     ]
     assert re.findall(r'<section id="(\w+)"', html) == ids
     order = re.findall(r'<th scope="row" id="(\w+)"', html)
-    scores = {
-        key[2]: row["value"]
-        for key, row in page.Facts(*few["a"].pair).cells.items()
-        if key[:2] == ("model", "macro_f1")
+    values = {
+        key[2]: row["value"] for key, row in Facts(*few["a"].pair).cells.items() if key[:2] == ("model", "macro_f1")
     }
-    assert order == sorted(scores, key=lambda tag: (scores[tag], tag))
-    for tag, value in scores.items():
+    assert order == sorted(values, key=lambda tag: (values[tag], tag))
+    for tag, value in values.items():
         assert tag in text
         assert f"{value:.3f}" in text
     for words in (
@@ -200,7 +200,7 @@ def test_what_a_report_must_say(few: dict[str, Made]) -> None:
         "seconds in all",
     ):
         assert words in text, words
-    assert text.index(page.verdict(page.Facts(*few["a"].pair))["first"]) < text.index("By language, the worst first")
+    assert text.index(scores.verdict(Facts(*few["a"].pair))["first"]) < text.index("By language, the worst first")
 
 
 def test_a_run_without_labels_has_no_part_about_labels(tied: Made) -> None:
@@ -225,7 +225,7 @@ def test_a_run_without_labels_has_no_part_about_labels(tied: Made) -> None:
         assert word not in text, word
     assert "24 to 26 candidates" in text and "2 of 98 test rows say what no other language has" in text
     assert "2 in eng_Latn" in text and "character n-grams" in text
-    found = page.found(page.Facts(*tied.pair))
+    found = answers.found(Facts(*tied.pair))
     for row in found["rows"]:
         assert sum(band["n"] for band in row["bands"]) == row["n_ranked"] == 24
         assert sum(band["share"] for band in row["bands"]) == pytest.approx(1)
@@ -247,19 +247,19 @@ def test_n_stands_beside_every_score(few: dict[str, Made]) -> None:
 
 
 def test_learning_curves_survive_a_cut_line(few: dict[str, Made]) -> None:
-    found = page.curves(page.Facts(*few["a"].pair))
+    found = course.curves(Facts(*few["a"].pair))
     assert found is not None
     assert [chart["n_points"] for chart in found["charts"]] == [3, 3, 3, 3]
     assert {chart["last"]["value"] for chart in found["charts"]} == {0.5}
     assert {chart["last"]["n"] for chart in found["charts"]} == {12}
-    assert page.curves(page.Facts(*few["b"].pair)) is None
+    assert course.curves(Facts(*few["b"].pair)) is None
     assert 'id="curves"' not in few["b"].html
 
 
 def test_consistency_counts_pairs(few: dict[str, Made]) -> None:
     """Against a count by hand, and the examples show every answer of a group."""
-    facts = page.Facts(*few["a"].pair)
-    found = page.consistency(facts)
+    facts = Facts(*few["a"].pair)
+    found = answers.consistency(facts)
     assert found is not None
     said = {(row["group"], row["lang"]): row["pred"] for row in facts.answers.to_dicts()}
     groups = {group for group, _ in said}
@@ -275,8 +275,8 @@ def test_consistency_counts_pairs(few: dict[str, Made]) -> None:
 
 
 def test_confusion_adds_up(few: dict[str, Made]) -> None:
-    facts = page.Facts(*few["a"].pair)
-    found = page.confusion(facts)
+    facts = Facts(*few["a"].pair)
+    found = answers.confusion(facts)
     assert found is not None
     assert sum(map(sum, found["pooled"])) == facts.answers.height
     right = sum(found["pooled"][i][i] for i in range(len(found["labels"])))
@@ -287,7 +287,7 @@ def test_confusion_adds_up(few: dict[str, Made]) -> None:
 
 def test_many_labels_are_listed_not_drawn(few: dict[str, Made], monkeypatch: pytest.MonkeyPatch) -> None:
     """Above `MAX_MATRIX` there is no matrix of labels, nor of languages, and the page stays whole."""
-    monkeypatch.setattr(page, "MAX_MATRIX", 2)
+    monkeypatch.setattr(answers, "MAX_MATRIX", 2)
     html = page.page(*few["a"].pair)
     assert read(html).problems == []
     assert 'id="matrix"' not in html
@@ -300,9 +300,9 @@ def test_many_labels_are_listed_not_drawn(few: dict[str, Made], monkeypatch: pyt
 def test_tokens_per_word_are_shown_when_the_card_knows_them(few: dict[str, Made]) -> None:
     made = few["b"]
     assert "tokens per word</th>" not in made.html
-    facts = page.Facts(*made.pair)
+    facts = Facts(*made.pair)
     facts.__dict__["card"] = {**facts.card, "tokens_per_word": {"arb_Arab": 2.5, "eng_Latn": 1.25, "heb_Hebr": 3.0}}
-    found = page.lengths(facts)
+    found = scores.lengths(facts)
     assert {row["tag"]: row["tokens"] for row in found["rows"]}["arb_Arab"] == 2.5
     assert found["plot"]["x"] == "tokens per word"
     assert len(found["plot"]["points"]) == 3
@@ -318,10 +318,10 @@ def test_one_language_alone(tmp_path: Path) -> None:
 
 
 def test_clip_keeps_clusters_whole() -> None:
-    assert page.clip("กำ" * 9, 2) == "กำ" * 2 + "…"
+    assert clip("กำ" * 9, 2) == "กำ" * 2 + "…"
     family = "\U0001f468‍\U0001f469‍\U0001f467"
-    assert page.clip(family * 9, 2) == family * 2 + "…"
-    assert page.clip("a\x07b\x1bc") == "a b c"
+    assert clip(family * 9, 2) == family * 2 + "…"
+    assert clip("a\x07b\x1bc") == "a b c"
 
 
 @pytest.mark.parametrize("tag", ["quy_Latn", "mri_Latn", "eng_Latn", "jpn_Jpan", "fij_Latn", "haw_Latn"])
@@ -358,6 +358,6 @@ def test_two_runs_on_one_page(few: dict[str, Made]) -> None:
     found = compare.compare([few["a"].pair, few["b"].pair])
     for row in found["comparisons"][0]["langs"]:
         assert row["lang"] in text
-        assert page.signed(row["diff"]) in text
+        assert signed(row["diff"]) in text
     assert "model.scope" in text
     assert "pooled" in text

@@ -16,7 +16,8 @@ from isogloss.stages import spent
 from isogloss.stages.markdown import table
 from isogloss.stages.pages import calibrated
 from isogloss.stages.pages import found as finding
-from isogloss.stages.pages.page import floors, words_of, write_page
+from isogloss.stages.pages.facts import floors, words_of
+from isogloss.stages.pages.page import write_page
 from isogloss.stages.preparing import card
 from isogloss.stages.promote import refusals
 

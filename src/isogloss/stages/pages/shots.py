@@ -9,7 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from isogloss.stages.pages.page import Scale, bar, language, number, render
+from isogloss.stages.pages.facts import Scale, bar, language
+from isogloss.stages.pages.html import number, render
 
 # Where "all rows" stands: beside the numbers, because how many these are differs by language.
 LAST_NUMBER = 82.0
