@@ -27,7 +27,7 @@ from typing import Any
 import polars as pl
 
 from isogloss.core import parts
-from isogloss.core.report import wilson
+from isogloss.core.resampling import wilson
 from isogloss.stages import barrier
 from isogloss.stages.ops import Op
 

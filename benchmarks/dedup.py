@@ -28,7 +28,7 @@ import polars as pl
 
 from isogloss.core import lang as lang_table
 from isogloss.core import parts
-from isogloss.core.report import wilson
+from isogloss.core.resampling import wilson
 from isogloss.stages import barrier
 from isogloss.stages.ops import Op
 

@@ -33,7 +33,7 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.core.report import wilson
+from isogloss.core.resampling import wilson
 from isogloss.core.values import cldr
 from isogloss.core.values.cldr import Conventions, conventions, fold
 from isogloss.core.values.rewrite import Forms, Found, find

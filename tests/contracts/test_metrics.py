@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import isogloss.parts.metrics as folder
-from isogloss.core import report
+from isogloss.core.metric import reads
 
 NAMES = sorted(found.name for found in pkgutil.iter_modules(folder.__path__))
 LABELS = ("a", "b", "c")
@@ -61,7 +61,7 @@ def frame(gold: list[str], pred: list[str], *, langs: int = 3, grouped: bool = T
 
 def stats(metric: ModuleType, rows: pl.DataFrame) -> np.ndarray:
     """Counts from the columns that the metric says it reads, and no other."""
-    return np.asarray(metric.stats(rows.select("id", "lang", "group", *report.reads(metric)), LABELS))
+    return np.asarray(metric.stats(rows.select("id", "lang", "group", *reads(metric)), LABELS))
 
 
 def some(n: int = 60, seed: int = 0, **kind: object) -> pl.DataFrame:
@@ -86,7 +86,7 @@ def test_it_says_what_it_is(metric: ModuleType) -> None:
     assert metric.BETTER in ("higher", "lower")
     assert metric.RANGE[0] < metric.RANGE[1]
     assert isinstance(metric.VERSION, int)
-    assert set(report.reads(metric)) <= set(SCHEMA) - {"id", "lang", "group"}
+    assert set(reads(metric)) <= set(SCHEMA) - {"id", "lang", "group"}
 
 
 def test_counts_are_float64_one_row_each(metric: ModuleType) -> None:
@@ -159,7 +159,7 @@ def test_a_label_that_training_never_saw_is_an_error(metric: ModuleType) -> None
     counts = stats(metric, unseen)
     assert (counts != 0).any(axis=1).all(), "the rows are counted"
     # these do not ask which label is gold
-    if "label" in report.reads(metric) and not metric.__name__.endswith(("consistency", "calibration_error")):
+    if "label" in reads(metric) and not metric.__name__.endswith(("consistency", "calibration_error")):
         worse = total(metric, unseen) < total(metric, rows)
         assert worse == (metric.BETTER == "higher")
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isogloss.core import report
+from isogloss.core import report, resampling
 from isogloss.core.errors import DataError
 
 LABELS = ("a", "b", "c", "d")
@@ -69,15 +69,15 @@ def score(rows: pl.DataFrame, *names: str, **options: object) -> pl.DataFrame:
 
 
 def test_holm_by_hand() -> None:
-    np.testing.assert_allclose(report.holm([0.005, 0.011, 0.02, 0.04, 0.13]), [0.025, 0.044, 0.06, 0.08, 0.13])
-    np.testing.assert_allclose(report.holm([0.5, np.nan, 0.01]), [0.5, np.nan, 0.02])
-    assert report.holm([]).size == 0
+    np.testing.assert_allclose(resampling.holm([0.005, 0.011, 0.02, 0.04, 0.13]), [0.025, 0.044, 0.06, 0.08, 0.13])
+    np.testing.assert_allclose(resampling.holm([0.5, np.nan, 0.01]), [0.5, np.nan, 0.02])
+    assert resampling.holm([]).size == 0
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_never_makes_a_p_smaller_nor_changes_the_order(p: list[float]) -> None:
-    adjusted = report.holm(p)
+    adjusted = resampling.holm(p)
     assert (adjusted >= np.asarray(p)).all() and (adjusted <= 1).all()
     assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
 
@@ -87,21 +87,21 @@ def test_holm_never_makes_a_p_smaller_nor_changes_the_order(p: list[float]) -> N
 def test_wilson_is_scipys(k: int, more: int, confidence: float) -> None:
     from scipy.stats import binomtest
 
-    low, high = report.wilson(k, k + more - 1 if k else more, confidence)
+    low, high = resampling.wilson(k, k + more - 1 if k else more, confidence)
     theirs = binomtest(k, k + more - 1 if k else more).proportion_ci(confidence, "wilson")
     assert (float(low), float(high)) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
 def test_wilson_of_nothing_is_unknown() -> None:
-    low, high = report.wilson([0, 1], [0, 2])
+    low, high = resampling.wilson([0, 1], [0, 2])
     assert np.isnan([low[0], high[0]]).all() and 0 < low[1] < 0.5 < high[1] < 1
 
 
 def test_the_worst_tenth() -> None:
     values = np.arange(25) / 100
-    assert report.aggregate(values, "higher")["worst"] == pytest.approx(0.005)  # two of 25
-    assert report.aggregate(values, "lower")["worst"] == pytest.approx(0.235)
-    assert report.aggregate(values, "lower")["gap"] == pytest.approx(0.24)
+    assert resampling.aggregate(values, "higher")["worst"] == pytest.approx(0.005)  # two of 25
+    assert resampling.aggregate(values, "lower")["worst"] == pytest.approx(0.235)
+    assert resampling.aggregate(values, "lower")["gap"] == pytest.approx(0.24)
 
 
 # --- beside sklearn
@@ -276,7 +276,7 @@ def test_the_gap_of_equal_languages_is_not_shown_to_be_large() -> None:
 def test_many_rows_are_dealt_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = predictions(coin(2, 3000, 0.7, 3), parallel=False)
     plain = one(score(rows, "accuracy", resamples=500), key="l00")
-    monkeypatch.setattr(report, "MAX_UNITS", 400)
+    monkeypatch.setattr(resampling, "MAX_UNITS", 400)
     dealt = one(score(rows, "accuracy", resamples=500), key="l00")
     assert dealt["value"] == plain["value"]
     assert dealt["high"] - dealt["low"] == pytest.approx(plain["high"] - plain["low"], rel=0.2)

@@ -245,7 +245,7 @@ def dropped(frame: pl.DataFrame, allowed: float, *, confidence: float = 0.95) ->
     with less doubt than the rule of three leaves. "holds": the corrected interval shows that less was lost. Between
     the two, and below 10 units, nobody can tell.
     """
-    from isogloss.core.report import holm
+    from isogloss.core.resampling import holm
 
     rows = frame.to_dicts()
     adjusted = holm([_drop_p(row, allowed) for row in rows])
@@ -276,7 +276,7 @@ def _drop_p(row: dict[str, Any], allowed: float) -> float:
     """One-sided p of "no more than `allowed` was lost"; NaN where it cannot be tested."""
     from scipy.special import stdtr
 
-    from isogloss.core.report import FEW_UNITS
+    from isogloss.core.resampling import FEW_UNITS
 
     if row["diff"] is None or row["se"] is None or row["n_units"] < FEW_UNITS:
         return math.nan

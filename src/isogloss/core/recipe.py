@@ -920,11 +920,11 @@ def lacking(task: parts.Part, metric: str) -> list[str]:
     if metric in own:  # nothing need be imported
         return []
     asked = parts.load("metrics", metric)
-    from isogloss.core import report
+    from isogloss.core.metric import reads
 
     given = {*task.constant("FIELDS")}
-    given |= {column for name in own for column in report.reads(parts.load("metrics", name).module)}
-    return [column for column in report.reads(asked.module) if column not in given]
+    given |= {column for name in own for column in reads(parts.load("metrics", name).module)}
+    return [column for column in reads(asked.module) if column not in given]
 
 
 def _baselines(recipe: Recipe) -> tuple[str, ...]:

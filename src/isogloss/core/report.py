@@ -2,37 +2,34 @@
 
 A metric is row counts plus a function of their sums, so slices, intervals and paired tests are written once, here.
 
-**Resampling.** The unit is the `group` of a row (translations of the same content) or, without one, its `id`. A
-resample draws as many units as there are, with replacement; the draw depends on the seed and the number of units
-only, and units are kept in the order of their names, so that two systems on the same rows meet the same resamples.
-More than 5,000 units are first dealt at random into 5,000 blocks, which are resampled instead: memory stays bounded
-and nothing shifts.
-
-**Interval.** Expanded percentiles (Hesterberg 2015, "What Teachers Should Know About the Bootstrap": the tails that a
-t-distribution would ask for), basic ("reverse") percentiles for a metric that says `INTERVAL = "basic"` and for "worst"
-and "gap", whose estimates noise pushes outwards. No interval has zero width: each side reaches at least
--ln(1 - confidence) / n_units of the metric's range, 3/n at 95 % (rule of three: Hanley & Lippman-Hand 1983), clipped to
-the range. So one unit says nothing, nine say at most "within a third", and ten right of ten is [0.70, 1.00].
-Where the range is infinite there is no such bound: the interval is null for fewer than two units or constant resamples.
+Intervals are those of `resampling.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from functools import lru_cache
-from statistics import NormalDist
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
 
 from isogloss.core.errors import DataError, nearest
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from isogloss.core.metric import Floats, Ints, Metric, ratio, reads
+from isogloss.core.resampling import (
+    FEW_UNITS,
+    aggregate,
+    blocks_of,
+    chunked,
+    holm,
+    interval,
+    one_thread,
+    reach_of,
+    resample,
+    sum_by,
+    weights_of,
+    wilson,
+)
 
 SCORES_SCHEMA: dict[str, Any] = {
     "system": pl.String,
@@ -66,277 +63,6 @@ PAIRED_SCHEMA: dict[str, Any] = {
     "width": pl.Float64,
     "verdict": pl.String,
 }
-FEW_UNITS = 10
-"""Below this many units no comparison is decided: it "cannot tell"."""
-MAX_UNITS = 5_000
-_CHUNK = 4_000_000  # weights held at once: 32 MB
-
-
-class Metric(Protocol):
-    """What `parts/metrics/*.py` define: additive row counts, and the value of their sums."""
-
-    BETTER: Any  # "higher" or "lower"
-    RANGE: Any  # (lowest, highest), math.inf allowed
-    VERSION: Any  # an int: a changed definition is a new version
-    stats: Callable[..., Floats]  # (rows, labels) -> (N, K)
-    value: Callable[..., Any]  # (..., K) -> (...)
-
-
-READS = ("label", "pred", "probs")
-"""Columns of predictions that a metric reads beside `id, lang, group`, where it has no `READS` of its own."""
-
-
-def reads(metric: Any) -> tuple[str, ...]:
-    """The columns that a metric reads beside `id, lang, group`."""
-    return tuple(getattr(metric, "READS", READS))
-
-
-# --- what metrics share -------------------------------------------------------------------------------------------
-
-
-def label_codes(labelled: pl.Series, labels: Sequence[str]) -> Ints:
-    """Give the position of each label in `labels`; `len(labels)` for any other label, -1 for null.
-
-    >>> label_codes(pl.Series(["b", "z", None]), ["a", "b"]).tolist()
-    [1, 2, -1]
-    """
-    names = labelled.cast(pl.String)
-    codes = names.replace_strict(list(labels), list(range(len(labels))), default=len(labels), return_dtype=pl.Int64)
-    return np.where(names.is_null().to_numpy(), -1, codes.to_numpy()).astype(np.int64)
-
-
-def probabilities(rows: pl.DataFrame, labels: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Read the column `probs`: values (N, C), and which rows have any (N,); a row without has zeros.
-
-    Raises DataError when a list is not as long as `labels`, or a value is not a probability.
-    """
-    given = rows["probs"].is_not_null().to_numpy()
-    values = np.zeros((rows.height, len(labels)))
-    column = rows["probs"].drop_nulls()
-    if not len(column):
-        return values, given
-    lengths = column.list.len()
-    if (lengths != len(labels)).any():
-        wrong = lengths.filter(lengths != len(labels))[0]
-        raise DataError(f"a prediction has {wrong} probabilities where there are {len(labels)} labels")
-    flat = column.explode().cast(pl.Float64).to_numpy().reshape(-1, len(labels))
-    if not ((flat >= -1e-6) & (flat <= 1 + 1e-6)).all():  # also catches NaN
-        raise DataError("a prediction has a probability that is not a number from 0 to 1; did training diverge?")
-    values[given] = np.clip(flat, 0.0, 1.0)
-    return values, given
-
-
-def ranks(rows: pl.DataFrame) -> tuple[Ints, NDArray[np.bool_]]:
-    """Read the column `rank`, from 1: values (N,), and which rows have one (N,); a row without has 0.
-
-    Raises DataError for a rank below 1.
-
-    >>> ranks(pl.DataFrame({"rank": [1, None, 7]}))[0].tolist()
-    [1, 0, 7]
-    """
-    values = rows["rank"].cast(pl.Int64).fill_null(0).to_numpy()
-    given = rows["rank"].is_not_null().to_numpy()
-    if (values[given] < 1).any():
-        raise DataError(f"a prediction has the rank {values[given].min()}, and ranks begin at 1; did training diverge?")
-    return values, given
-
-
-def found_within(rows: pl.DataFrame, k: int) -> Floats:
-    """Counts (N, 2) of recall at `k`: found among the first `k`, rows. A row without `rank` does not count."""
-    rank, given = ranks(rows)
-    return np.column_stack([given & (rank <= k), given]).astype(np.float64)
-
-
-def class_counts(rows: pl.DataFrame, labels: Sequence[str]) -> Floats:
-    """Count per row and class: predicted rightly, gold, predicted; (N, 3 * (C + 1)), three blocks of C + 1.
-
-    The extra class holds every gold label that is not in `labels`. A row without a gold label counts nowhere.
-    """
-    n_classes = len(labels) + 1
-    gold, pred = label_codes(rows["label"], labels), label_codes(rows["pred"], labels)
-    right = (rows["label"] == rows["pred"]).fill_null(False).to_numpy()
-    counts = np.zeros((rows.height, 3 * n_classes))
-    at = np.arange(rows.height)
-    hit, has_gold, has_pred = right & (gold >= 0), gold >= 0, (gold >= 0) & (pred >= 0)
-    counts[at[hit], gold[hit]] = 1
-    counts[at[has_gold], n_classes + gold[has_gold]] = 1
-    counts[at[has_pred], 2 * n_classes + pred[has_pred]] = 1
-    return counts
-
-
-def class_mean(totals: Floats, of: Callable[[Floats, Floats, Floats], Floats]) -> Floats:
-    """Average `of(right, gold, predicted)` over the classes that occur in gold or predictions; (..., K) -> (...)."""
-    right, gold, predicted = np.split(np.asarray(totals, dtype=np.float64), 3, axis=-1)
-    return ratio(of(right, gold, predicted).sum(axis=-1), ((gold + predicted) > 0).sum(axis=-1))
-
-
-def ratio(part: ArrayLike, whole: ArrayLike, empty: float = math.nan) -> Floats:
-    """Divide, giving `empty` where `whole` is 0.
-
-    >>> ratio([1.0, 0.0], [2.0, 0.0]).tolist()
-    [0.5, nan]
-    """
-    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
-    return np.divide(part, whole, out=np.full(whole.shape, empty), where=whole != 0)
-
-
-# --- small statistics ---------------------------------------------------------------------------------------------
-
-
-def wilson(k: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
-    """Wilson's score interval of a share k / n (Wilson 1927); NaN where n is 0. Vectorised.
-
-    >>> low, high = wilson(0, 10)
-    >>> f"{low:.3f} {high:.3f}"
-    '0.000 0.278'
-    """
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    k, n = np.asarray(k, np.float64), np.asarray(n, np.float64)
-    share, spread = ratio(k, n), ratio(z * z, n)
-    centre = (share + spread / 2) / (1 + spread)
-    half = np.sqrt(spread * share * (1 - share) + spread * spread / 4) / (1 + spread)
-    return np.where(k == 0, centre * 0, centre - half), np.where(k == n, centre * 0 + 1, centre + half)
-
-
-def holm(p: ArrayLike) -> Floats:
-    """Adjust p-values for their number (Holm 1979); NaN stays NaN and is not counted.
-
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p, np.float64)
-    out = np.full(p.shape, math.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    steps = p[order] * np.arange(len(order), 0, -1)
-    out[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else steps
-    return out
-
-
-def aggregate(values: Floats, better: str) -> dict[str, Floats]:
-    """Sum up languages (L, ...): `mean`, `worst` (mean of the worst tenth, at least one), `gap` (best - worst).
-
-    >>> {k: round(float(v), 2) for k, v in aggregate(np.array([0.5, 0.9, 0.7]), "higher").items()}
-    {'mean': 0.7, 'worst': 0.5, 'gap': 0.4}
-    """
-    ordered = np.sort(values, axis=0)
-    n_worst = max(1, len(values) // 10)
-    worst = ordered[:n_worst] if better == "higher" else ordered[-n_worst:]
-    return {"mean": values.mean(axis=0), "worst": worst.mean(axis=0), "gap": ordered[-1] - ordered[0]}
-
-
-# --- the bootstrap ------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4)
-def _weights(n_units: int, n_rows: int, seed: tuple[int, ...]) -> Floats:
-    """How often each unit is drawn: (n_rows, n_units), each row summing to n_units."""
-    drawn = np.random.default_rng(seed).integers(0, n_units, (n_rows, n_units))
-    drawn += np.arange(n_rows)[:, None] * n_units
-    weights = np.bincount(drawn.ravel(), minlength=n_rows * n_units).reshape(n_rows, n_units).astype(np.float64)
-    weights.flags.writeable = False  # shared through the cache
-    return weights
-
-
-def _chunks(n_units: int, resamples: int) -> Iterator[slice]:
-    step = max(1, _CHUNK // max(1, n_units))
-    for start in range(0, resamples, step):
-        yield slice(start, min(start + step, resamples))
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    """Keep BLAS on one thread: many small products are ten times slower on threads that wait for busy cores."""
-    # scikit-learn, which we require, requires it
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1, "blas")
-
-
-def _resample(units: Sequence[Floats], resamples: int, seed: int, value: Callable[..., Any]) -> Floats:
-    """Give `value(*totals)` for each resample of the same units; each of `units` is (U, K), the answer (resamples,)."""
-    n_units = len(units[0])
-    out = np.empty(resamples)
-    for chunk in _chunks(n_units, resamples):
-        weights = _weights(n_units, chunk.stop - chunk.start, (seed, chunk.start))
-        out[chunk] = value(*(weights @ counts for counts in units))
-    return out
-
-
-def resampled(units: Ints, counts: Floats, resamples: int, seed: int) -> tuple[Floats, int]:
-    """Totals (resamples, K) of counts (N, K) whose rows belong to `units` (N,), and how many units there are.
-
-    All columns meet the same resamples, so that any value of the totals can be taken of them.
-    """
-    place, n_blocks, n_units = _blocks(units, seed)
-    summed = _sum_by(place, counts, n_blocks)
-    chunks = _chunks(n_blocks, resamples)
-    with _one_thread():
-        return np.concatenate([_weights(n_blocks, c.stop - c.start, (seed, c.start)) @ summed for c in chunks]), n_units
-
-
-def _blocks(units: Ints, seed: int) -> tuple[Ints, int, int]:
-    """Number the units 0..U-1 in their order and, when there are too many, deal them into blocks.
-
-    Gives the block of each row, the number of blocks, and the number of units.
-    """
-    names, place = np.unique(units, return_inverse=True)
-    n_units = len(names)
-    if n_units <= MAX_UNITS:
-        return place, n_units, n_units
-    block_of = np.random.default_rng([seed, n_units]).permutation(n_units) % MAX_UNITS
-    return block_of[place], MAX_UNITS, n_units
-
-
-def _sum_by(place: Ints, counts: Floats, n_places: int) -> Floats:
-    """Sum rows of `counts` (N, K) by `place` (N,): (n_places, K)."""
-    order = np.argsort(place, kind="stable")
-    present, starts = np.unique(place[order], return_index=True)
-    out = np.zeros((n_places, counts.shape[1]))
-    if len(present):
-        out[present] = np.add.reduceat(counts[order], starts, axis=0)
-    return out
-
-
-def _tail(confidence: float, n_units: int) -> float:
-    """The share of resamples beyond each end: t's tail at n - 1 with the bias of the plug-in spread undone."""
-    from scipy.special import stdtrit
-
-    if n_units < 2:
-        return 0.0
-    t = float(stdtrit(n_units - 1, (1 - confidence) / 2))
-    return NormalDist().cdf(t * math.sqrt(n_units / (n_units - 1)))
-
-
-def _reach(n_units: int, width: float, alpha: float) -> float:
-    """The rule of three: how far from a value the truth may be when n units show no variation at all."""
-    return -math.log(alpha) / n_units * width if n_units and math.isfinite(width) else 0.0
-
-
-def interval(
-    value: float,
-    draws: Floats,
-    n_units: int,
-    bounds: tuple[float, float],
-    confidence: float = 0.95,
-    kind: str = "percentile",
-    width: float = math.nan,
-) -> tuple[float, float]:
-    """Give low and high around `value` from its resamples, by the rules at the top of this file; NaN where unknown.
-
-    `width` is that of the metric's range where it is not that of `bounds`.
-    """
-    width = bounds[1] - bounds[0] if math.isnan(width) else width
-    draws = draws[np.isfinite(draws)]
-    if math.isnan(value) or not len(draws) or n_units < 1:
-        return math.nan, math.nan
-    tail = _tail(confidence, n_units)
-    low, high = (float(q) for q in np.quantile(draws, [tail, 1 - tail]))
-    if not math.isfinite(width) and (n_units < 2 or math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12)):
-        return math.nan, math.nan
-    if kind == "basic":
-        low, high = 2 * value - high, 2 * value - low
-    reach = _reach(n_units, width, 1 - confidence)
-    return max(bounds[0], min(low, value - reach)), min(bounds[1], max(high, value + reach))
 
 
 # --- scores -------------------------------------------------------------------------------------------------------
@@ -416,7 +142,7 @@ def score(
     """
     rows = _Rows(predictions, ("lang", *slices), dict.fromkeys(c for metric in metrics.values() for c in reads(metric)))
     out: list[tuple[Any, ...]] = []
-    with _one_thread():
+    with one_thread():
         for name, metric in metrics.items():
             signed = signature(name, metric, len(labels), rows.kind, resamples, confidence, seed, data_hash)
             found = _score_one(rows, metric, labels, slices, resamples, confidence, seed)
@@ -444,8 +170,8 @@ def _score_one(
             if math.isnan(value) or not len(at):
                 yield by, key, None, None, None, 0
                 continue
-            place, n_blocks, n_units = _blocks(rows.unit[at], seed)
-            draws = _resample([_sum_by(place, counts[at], n_blocks)], resamples, seed, metric.value)
+            place, n_blocks, n_units = blocks_of(rows.unit[at], seed)
+            draws = resample([sum_by(place, counts[at], n_blocks)], resamples, seed, metric.value)
             low, high = interval(value, draws, n_units, metric.RANGE, confidence, kind)
             yield by, key, value, _number(low), _number(high), len(at)
     for key, (value, low, high, n) in _over_languages(rows, counts, metric, resamples, confidence, seed).items():
@@ -512,22 +238,22 @@ def _joint(by_lang: list[Ints], unit: Ints, counts: Floats, metric: Metric, resa
     owners = np.bincount(np.concatenate([np.unique(unit[at]) for at in by_lang]))
     strata: list[list[Ints]] = [[at[(owners[unit[at]] > 1) == shared] for at in by_lang] for shared in (True, False)]
     shared_rows = np.concatenate(strata[0])
-    place, n_shared, _ = _blocks(unit[shared_rows], seed)
+    place, n_shared, _ = blocks_of(unit[shared_rows], seed)
     ends = np.cumsum([len(at) for at in strata[0]])[:-1]
     shared = [(*np.unique(p, return_inverse=True), at) for p, at in zip(np.split(place, ends), strata[0], strict=True)]
-    shared_counts = [(held, _sum_by(where, counts[at], len(held))) for held, where, at in shared]
+    shared_counts = [(held, sum_by(where, counts[at], len(held))) for held, where, at in shared]
     own_counts = []
     for at in strata[1]:
-        own, n_blocks, _ = _blocks(unit[at], seed)
-        own_counts.append(_sum_by(own, counts[at], n_blocks))
+        own, n_blocks, _ = blocks_of(unit[at], seed)
+        own_counts.append(sum_by(own, counts[at], n_blocks))
     out = np.empty((len(by_lang), resamples))
-    for chunk in _chunks(max(n_shared, *(len(own) for own in own_counts)), resamples):
+    for chunk in chunked(max(n_shared, *(len(own) for own in own_counts)), resamples):
         n_rows = chunk.stop - chunk.start
-        weights = _weights(n_shared, n_rows, (seed, chunk.start)) if n_shared else np.zeros((n_rows, 0))
+        weights = weights_of(n_shared, n_rows, (seed, chunk.start)) if n_shared else np.zeros((n_rows, 0))
         for lang, ((held, of_shared), own_units) in enumerate(zip(shared_counts, own_counts, strict=True)):
             totals = weights[:, held] @ of_shared
             if len(own_units):
-                totals = totals + _weights(len(own_units), n_rows, (seed, chunk.start, lang + 1)) @ own_units
+                totals = totals + weights_of(len(own_units), n_rows, (seed, chunk.start, lang + 1)) @ own_units
             out[lang, chunk] = metric.value(totals)
     return out
 
@@ -603,7 +329,7 @@ def paired(
     name = name or getattr(metric, "__name__", type(metric).__name__).rpartition(".")[2]
     width = float(metric.RANGE[1] - metric.RANGE[0])
     rows = []
-    with _one_thread():
+    with one_thread():
         for key in keys:
             at = found.get(key, np.zeros(0, np.int64))
             sides = one.unit[at], counts_a[at], counts_b[at]
@@ -648,7 +374,7 @@ def paired_draws(
     name = name or getattr(metric, "__name__", type(metric).__name__).rpartition(".")[2]
     width = float(metric.RANGE[1] - metric.RANGE[0])
     rows = []
-    with _one_thread():
+    with one_thread():
         for comparison, (left, right) in comparisons.items():
             if len(left) != len(right) or not left:
                 raise DataError(f"{comparison} has {len(left)} and {len(right)} draws, which cannot be paired")
@@ -696,7 +422,7 @@ def summed_draws(
     if not by_lang:
         return {}
     values = np.array([[float(metric.value(each[at].sum(axis=0))) for at in by_lang] for each in counts]).T
-    with _one_thread():
+    with one_thread():
         draws = np.stack([_joint(by_lang, unit, each, metric, resamples, seed) for each in counts], axis=1)
     draws = np.where(np.isfinite(draws), draws, values[:, :, None])  # (L, S, R)
     n_units, n_draws = len(np.unique(unit[np.concatenate(by_lang)])), len(left)
@@ -711,7 +437,7 @@ def summed_draws(
         parts = of_rows**2 / max(1, n_units - 1) + (of_draws**2 / (n_draws - 1) if n_draws > 1 else 0.0)
         half = float(stdtrit(se**4 / parts, 0.5 + confidence / 2)) * se if parts else 0.0
         width = float(metric.RANGE[1] - metric.RANGE[0])
-        half = max(half, _reach(n_units, width, 1 - confidence)) if n_units > 1 else math.inf
+        half = max(half, reach_of(n_units, width, 1 - confidence)) if n_units > 1 else math.inf
         out[key] = {
             "a": float(found[:n_draws].mean()), "b": float(found[n_draws:].mean()), "diff": diff,
             "low": diff - half, "high": diff + half, "sd": sd if n_draws > 1 else None, "se": se,
@@ -730,11 +456,9 @@ def scored_together(
     sides, _ = _same_rows(frames, reads(metric))
     counts = [np.asarray(metric.stats(side.frame, list(labels)), np.float64) for side in sides]
     values = np.array([float(metric.value(each.sum(axis=0))) for each in counts])
-    place, n_blocks, n_units = _blocks(sides[0].unit, seed)
-    with _one_thread():
-        draws = np.stack(
-            [_resample([_sum_by(place, each, n_blocks)], resamples, seed, metric.value) for each in counts]
-        )
+    place, n_blocks, n_units = blocks_of(sides[0].unit, seed)
+    with one_thread():
+        draws = np.stack([resample([sum_by(place, each, n_blocks)], resamples, seed, metric.value) for each in counts])
     return values, np.where(np.isfinite(draws), draws, values[:, None]), n_units
 
 
@@ -776,14 +500,14 @@ def _over_draws(
     if n_units < 2 or math.isnan(diff):
         low, high = (-width, width) if math.isfinite(width) else (math.nan, math.nan)
         return known | {"low": low, "high": high, "se": math.nan, "p": math.nan}
-    place, n_blocks, _ = _blocks(unit, seed)
-    sums = [_sum_by(place, side, n_blocks) for pair in pairs for side in pair]
+    place, n_blocks, _ = blocks_of(unit, seed)
+    sums = [sum_by(place, side, n_blocks) for pair in pairs for side in pair]
 
     def value(*totals: Floats) -> Floats:
         of = [metric.value(each) for each in totals]
         return np.asarray(np.mean([a - b for a, b in zip(of[::2], of[1::2], strict=True)], axis=0))
 
-    drawn = _resample(sums, resamples, seed, value)
+    drawn = resample(sums, resamples, seed, value)
     drawn = drawn[np.isfinite(drawn)]
     of_rows = float(drawn.var(ddof=1)) * n_units / (n_units - 1)
     of_draws = sd**2 / n_draws
@@ -793,7 +517,7 @@ def _over_draws(
     else:
         df = se**4 / (of_rows**2 / (n_units - 1) + of_draws**2 / (n_draws - 1))
     half = float(stdtrit(df, 0.5 + confidence / 2)) * se
-    half = max(half, _reach(n_units, width, 1 - confidence))
+    half = max(half, reach_of(n_units, width, 1 - confidence))
     p = 2 * float(stdtr(df, -abs(diff) / se)) if se else float(diff == 0)
     if math.isfinite(width):
         p = max(p, math.exp(-n_units * abs(diff) / width))
@@ -814,9 +538,9 @@ def _difference(
     if n_units < 2 or math.isnan(diff):
         low, high = (diff - width, diff + width) if math.isfinite(width) else (math.nan, math.nan)
         return known | {"low": max(low, -width), "high": min(high, width), "se": math.nan, "p": math.nan}
-    place, n_blocks, _ = _blocks(unit, seed)
-    draws = _resample(
-        [_sum_by(place, a, n_blocks), _sum_by(place, b, n_blocks)],
+    place, n_blocks, _ = blocks_of(unit, seed)
+    draws = resample(
+        [sum_by(place, a, n_blocks), sum_by(place, b, n_blocks)],
         resamples, seed, lambda of_a, of_b: metric.value(of_a) - metric.value(of_b),
     )  # fmt: skip
     draws = draws[np.isfinite(draws)]
@@ -847,7 +571,7 @@ def _correct(
             continue
         n_units, diff = row["n_units"], row["diff"]
         df = row.get("df", n_units - 1)
-        half = max(float(stdtrit(df, 1 - alpha / 2)) * row["se"], _reach(n_units, width, alpha))
+        half = max(float(stdtrit(df, 1 - alpha / 2)) * row["se"], reach_of(n_units, width, alpha))
         if half == 0:  # an infinite range and no variation: nothing is known
             continue
         low, high = max(-width, diff - half), min(width, diff + half)

@@ -74,9 +74,9 @@ class OfTask:
 
     def __getattr__(self, name: str) -> Any:
         if name == "READS":
-            from isogloss.core import report
+            from isogloss.core.metric import reads
 
-            return (*report.reads(self.metric), "task")
+            return (*reads(self.metric), "task")
         return getattr(self.metric, name)
 
     def stats(self, rows: pl.DataFrame, labels: Sequence[str]) -> np.ndarray:

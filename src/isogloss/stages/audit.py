@@ -17,7 +17,7 @@ import polars as pl
 from isogloss.core import words
 from isogloss.core.files import digest_of
 from isogloss.core.lang import resolve
-from isogloss.core.report import interval, resampled, wilson
+from isogloss.core.resampling import interval, resampled, wilson
 from isogloss.core.say import Say
 from isogloss.core.tax import MEASURES, Judged, judged
 from isogloss.core.tokens import Tokenizer

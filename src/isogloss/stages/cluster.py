@@ -262,7 +262,7 @@ def _langs(rows: pl.DataFrame, vectors: np.ndarray) -> list[dict[str, Any]]:
 
 def _share(values: Sequence[float]) -> dict[str, Any]:
     """A mean of numbers from 0 to 1, with Wilson's interval, which is wide enough for them."""
-    from isogloss.core.report import wilson
+    from isogloss.core.resampling import wilson
 
     n, total = len(values), sum(values)
     if not n:

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from isogloss.core import files, parts, report
+from isogloss.core import files, parts, report, resampling
 from isogloss.core import lang as lang_table
 from isogloss.core.errors import DataError, InputError
 from isogloss.core.recipe import Recipe, unfed
@@ -67,10 +67,13 @@ def compare(given: Sequence[tuple[Recipe, Run]], *, metric: str | None = None) -
             frame = frame.with_columns(strict[c] for c in ("low_corrected", "high_corrected", "verdict"))
         frames.append(frame)
     tested = [
-        frame.select(pl.when(pl.col("n_units") >= report.FEW_UNITS).then("p")).to_series().cast(pl.Float64).to_numpy()
+        frame.select(pl.when(pl.col("n_units") >= resampling.FEW_UNITS).then("p"))
+        .to_series()
+        .cast(pl.Float64)
+        .to_numpy()
         for frame in frames
     ]
-    adjusted = iter(report.holm([p for found in tested for p in found]))
+    adjusted = iter(resampling.holm([p for found in tested for p in found]))
     comparisons = []
     for name, frame in zip(names[1:], frames, strict=True):
         p_holm = [None if p != p else float(p) for p in (next(adjusted) for _ in range(frame.height))]

@@ -337,7 +337,7 @@ def _ranks(asked: pl.DataFrame, indexed: pl.DataFrame, positions: np.ndarray, co
 def _intervals(table: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
-    from isogloss.core.report import wilson
+    from isogloss.core.resampling import wilson
 
     n = table["n_groups"].to_numpy()
     for k in AT:
@@ -355,7 +355,7 @@ def _stays(asked: pl.DataFrame, indexed: pl.DataFrame, positions: np.ndarray, *,
     import numpy as np
     import polars as pl
 
-    from isogloss.core.report import wilson
+    from isogloss.core.resampling import wilson
 
     counts = dict(indexed.group_by("lang").len().iter_rows())
     first = indexed["lang"].gather(positions[:, 0])

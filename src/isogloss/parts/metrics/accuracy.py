@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isogloss.core.report import Floats, ratio
+from isogloss.core.metric import Floats, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isogloss.core.report import Floats, probabilities, ratio
+from isogloss.core.metric import Floats, probabilities, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

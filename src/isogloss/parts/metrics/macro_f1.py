@@ -2,14 +2,14 @@
 
 2 * right / (gold + predicted) for each class, their harmonic mean. Averaged over the classes that occur in gold or
 predictions, as sklearn does by default; a class without right predictions gives 0. Gold labels that training never
-saw are one class more, which nobody predicts. Counts (N, 3 * (C + 1)): see `core.report.class_counts`.
+saw are one class more, which nobody predicts. Counts (N, 3 * (C + 1)): see `core.metric.class_counts`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isogloss.core.report import Floats, class_counts, class_mean, ratio
+from isogloss.core.metric import Floats, class_counts, class_mean, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isogloss.core.report import Floats, ranks, ratio
+from isogloss.core.metric import Floats, ranks, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

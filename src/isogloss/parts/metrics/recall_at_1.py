@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isogloss.core.report import Floats, found_within, ratio
+from isogloss.core.metric import Floats, found_within, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

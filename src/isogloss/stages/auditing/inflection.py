@@ -108,7 +108,7 @@ def probe(
         return Inflection(len(found), n_stems, why=f"{found_in}: too little text, or words that hardly change")
     shares = np.array(_kept(tokenizer, found))
     stems = np.unique([_stem(pair) for pair in found], return_inverse=True)[1]
-    from isogloss.core.report import interval, resampled
+    from isogloss.core.resampling import interval, resampled
 
     counts = np.column_stack([shares, np.ones(len(shares))])
     draws, n_units = resampled(stems, counts, 1000, seed)

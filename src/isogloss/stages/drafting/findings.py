@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from isogloss.core.report import wilson
+from isogloss.core.resampling import wilson
 from isogloss.stages.drafting.checks import Checks
 from isogloss.stages.drafting.proposal import SKEWED, TOO_MUCH, WISHED, Plan
 from isogloss.stages.drafting.survey import UNKNOWN, Survey

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from isogloss.core import lang as lang_table
-from isogloss.core import report
+from isogloss.core import resampling
 from isogloss.core.errors import IsoglossError
 from isogloss.core.evidence import FEW_UNITS, Fall, Levels, pseudo_values
 from isogloss.core.recipe import Keep, Stop
@@ -156,7 +156,7 @@ class Supervisor:
         scores = self._scores(counts)
         by_task = _by_task(scores)
         by_lang = _by_lang(scores)
-        sums = [report.aggregate(np.array(list(own.values())), self.metric.BETTER) for own in by_task.values()]
+        sums = [resampling.aggregate(np.array(list(own.values())), self.metric.BETTER) for own in by_task.values()]
         mean, worst = (float(np.mean([each[k] for each in sums])) if sums else None for k in ("mean", "worst"))
         value = worst if self.stop is not None and self.stop.on == "worst" else mean
         fallen, returned = self._falls(step, counts, scores)
