@@ -6,6 +6,7 @@ Every measure is the same rule in all scripts. Of a long text the beginning, the
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -52,8 +53,10 @@ def symbols(text: str) -> float:
     return sum(map(len, _shapes()[0].findall(packed))) / len(packed) if packed else 1.0
 
 
-def repeated(text: str) -> float:
+def repeated(text: str, words: Sequence[str] | None = None) -> float:
     """The share of a text that says again what it has said: lines, runs of words, or one character in a row.
+
+    `words` are the `tokens` of what is read of it, for who knows them already.
 
     >>> repeated("aaaaaaaa"), repeated("one line"), repeated("x y\\n" * 10)
     (1.0, 0.0, 0.9)
@@ -68,7 +71,7 @@ def repeated(text: str) -> float:
     if len(lines) >= FEWEST_LINES:
         total = sum(map(len, lines))
         again = 1 - sum(map(len, dict.fromkeys(lines))) / total
-    words = tokens(normal(text))
+    words = tokens(normal(text)) if words is None else words
     said = 0.0
     if len(words) >= FEWEST_WORDS:
         grams = Counter(tuple(words[i : i + AGAIN]) for i in range(len(words) - AGAIN + 1))
@@ -83,6 +86,8 @@ def tokens(form: str) -> list[str]:
     >>> tokens(" ok 中文字 ")
     ['ok', '中文', '文字']
     """
+    if not dense(form):
+        return form.split()
     found: list[str] = []
     for word in form.split():
         if word.isascii() or len(word) < 3 or not dense(word):

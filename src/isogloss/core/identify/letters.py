@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -168,9 +169,9 @@ def looks_yiddish(text: str) -> bool:
     return letters >= LONG and text.count("\u05e2") >= max(4, letters * 0.07) and points <= 2 * own
 
 
-def dense(word: str) -> bool:
-    """Whether a word is in a script that separates none: Han, kana, Thai, Lao, Khmer, Burmese, Tibetan."""
-    return any(
-        "\u0e00" <= c <= "\u0fff" or "\u1000" <= c <= "\u109f" or "\u1780" <= c <= "\u17ff" or "\u2e80" <= c <= "\u9fff"
-        for c in word
-    )
+_DENSE = re.compile("[\u0e00-\u109f\u1780-\u17ff\u2e80-\u9fff]")
+
+
+def dense(text: str) -> bool:
+    """Whether a text has a letter of a script that separates no words: Han, kana, Thai, Lao, Khmer, Burmese, Tibetan."""
+    return _DENSE.search(text) is not None

@@ -45,14 +45,22 @@ def close(a: str, b: str) -> bool:
     >>> close("ind", "zsm"), close("arb", "ary"), close("eng", "deu")
     (True, True, False)
     """
+    return a == b or _macro(a) == _macro(b) or not _lines(a).isdisjoint(_lines(b))
+
+
+@cache
+def _macro(code: str) -> str:
     from isogloss.core.errors import DataError
     from isogloss.core.lang import facts, resolve
 
-    def macro(code: str) -> str:
-        try:
-            found = facts(resolve(code).tag).macrolanguage
-        except DataError:
-            return code
-        return found if found and found != "unknown" else code
+    try:
+        found = facts(resolve(code).tag).macrolanguage
+    except DataError:
+        return code
+    return found if found and found != "unknown" else code
 
-    return a == b or macro(a) == macro(b) or any({a, b} <= set(line.split()) for line in CLOSE)
+
+@cache
+def _lines(code: str) -> frozenset[int]:
+    """The lines of `CLOSE` that a code stands in."""
+    return frozenset(i for i, line in enumerate(CLOSE) if code in line.split())

@@ -24,9 +24,9 @@ ordinary (`ORDINARY` deviations): shorter than most is not worse than most.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -83,27 +83,31 @@ def readable(text: str) -> str:
     return own_text(pieces(text, _measures.READ))
 
 
-def plain(text: str, read: str) -> tuple[float, float, float]:
-    """Length (its logarithm), symbols and repetition of a text, of which `read` is read."""
+class Read(NamedTuple):
+    """What is counted of one text."""
+
+    form: str
+    """the letters of at most `LONG` characters, as n-grams are counted"""
+    words: list[str]
+    """those of `form`"""
+    plain: tuple[float, float, float]
+    """length (its logarithm), symbols and repetition"""
+
+
+def counted(text: str, read: str) -> Read:
+    """What is counted of a text, of which `read` is read."""
     import math
 
+    form = normal(pieces(read, LONG))
+    words = _measures.tokens(form)
     n = _near.n_units(_measures.letters(read)) * max(1, len(text) / _measures.READ)
-    return math.log1p(round(n)), _measures.symbols(read), _measures.repeated(read)
+    again = _measures.repeated(read, words if len(read) <= LONG else None)
+    return Read(form, words, (math.log1p(round(n)), _measures.symbols(read), again))
 
 
-def form(read: str) -> str:
-    """The letters of what is read of a text, as its words and n-grams are counted: at most `LONG` characters of it."""
-    return normal(pieces(read, LONG))
-
-
-def common(forms: Sequence[str], words: frozenset[str], usual: float) -> list[float]:
-    """The share of the words of each text that are common."""
-    found = []
-    for one in forms:
-        own = _measures.tokens(one)
-        n = BESIDE["common"]
-        found.append((sum(word in words for word in own) + n * usual) / (len(own) + n))
-    return found
+def common(texts: Sequence[Sequence[str]], words: Set[str], usual: float, n: int = BESIDE["common"]) -> list[float]:
+    """The share of the words of each text that are common, among its own and `n` more of which a share of `usual` is."""
+    return [(sum(word in words for word in own) + n * usual) / (len(own) + n) for own in texts]
 
 
 class _Reader:
@@ -201,8 +205,8 @@ def inspect(batch: pl.DataFrame, decision: pl.DataFrame) -> pl.DataFrame:
     }  # fmt: skip
     found = []
     for tag, mark, text in chosen.sort("lang", "mark").select("lang", "mark", "text").iter_rows():
-        read = readable(text)
-        found.append((tag, mark, form(read), *plain(text, read)))
+        own = counted(text, readable(text))
+        found.append((tag, mark, own.form, *own.plain))
     return pl.DataFrame(found, schema=schema, orient="row").with_columns(_bucket(pl.col("lang")))
 
 
@@ -259,17 +263,18 @@ def _learn(tag: str, own: pl.DataFrame, tail: float) -> list[tuple[Any, ...]]:
     import numpy as np
 
     forms = tuple(own["text"].to_list())
+    tokens = [_measures.tokens(form) for form in forms]
     with_word: Counter[str] = Counter()
-    for one in forms:
-        with_word.update(set(_measures.tokens(one)))
+    for one in tokens:
+        with_word.update(set(one))
     ordered = sorted(with_word.items(), key=lambda item: (-item[1], item[0]))
     words = [word for word, n in ordered[:COMMON] if n >= max(3, len(forms) / 100)]
-    raw = [_share(one, frozenset(words)) for one in forms]
-    usual_common = float(np.median([share for share in raw if share is not None] or [0.0]))
+    shares = common([one for one in tokens if one], frozenset(words), 0.0, n=0)
+    usual_common = float(np.median(shares or [0.0]))
     fluency, usual_fluency = _fluencies(tag, forms)
     values = {
         **{name: own[name].to_numpy() for name in ("length", "symbols", "repeated")},
-        "common": np.array(common(forms, frozenset(words), usual_common)),
+        "common": np.array(common(tokens, frozenset(words), usual_common)),
         "fluency": fluency,
     }
     told = {}
@@ -298,11 +303,6 @@ def _learn(tag: str, own: pl.DataFrame, tail: float) -> list[tuple[Any, ...]]:
     if _packaged(tag) is None:
         rows += [(tag, "text", one, *[None] * 5, None) for one in forms]
     return rows
-
-
-def _share(one: str, words: frozenset[str]) -> float | None:
-    own = _measures.tokens(one)
-    return sum(word in words for word in own) / len(own) if own else None
 
 
 def _threshold(name: str, values: np.ndarray, tail: float) -> tuple[float, float, float]:
@@ -348,6 +348,33 @@ def learned(decision: pl.DataFrame) -> pl.DataFrame:
 # -- a batch ----------------------------------------------------------------------------------------------------
 
 
+class Learned(NamedTuple):
+    """What was learned of one language: `measures` are its median, spread and limit by name."""
+
+    measures: dict[str, tuple[float, float, float]]
+    usual: dict[str, float]
+    words: set[str]
+    texts: list[str]
+
+
+def by_language(decision: pl.DataFrame) -> dict[str, Learned]:
+    """What was learned of each language that had texts enough."""
+    found: dict[str, Learned] = {}
+    for tag, what, name, *numbers in decision.select("lang", "what", "name", "median", "spread", "limit").iter_rows():
+        if what == "few":
+            continue
+        own = found.setdefault(tag, Learned({}, {}, set(), []))
+        if what == "measure":
+            own.measures[name] = (numbers[0], numbers[1], numbers[2])
+        elif what == "usual":
+            own.usual[name] = numbers[0]
+        elif what == "word":
+            own.words.add(name)
+        elif what == "text":
+            own.texts.append(name)
+    return found
+
+
 def apply(batch: pl.DataFrame, decision: pl.DataFrame, *, columns: bool = False) -> pl.DataFrame:
     """Name in `drop` what is beyond a threshold of its language: the first measure in the order of the page.
 
@@ -366,7 +393,7 @@ def apply(batch: pl.DataFrame, decision: pl.DataFrame, *, columns: bool = False)
     for i, tag in enumerate(tags):
         if tag is not None and texts[i] is not None and olds[i] is None:
             by_tag.setdefault(tag, []).append(i)
-    told = {key[0]: frame for key, frame in decision.group_by("lang")}
+    told = by_language(decision)
     for tag, rows in by_tag.items():
         reads = [readable(texts[i]) for i in rows]
         for i, read in zip(rows, reads, strict=True):
@@ -375,18 +402,18 @@ def apply(batch: pl.DataFrame, decision: pl.DataFrame, *, columns: bool = False)
             ):
                 reasons[i] = "no letters"
         own = told.get(tag)
-        if own is None or own["what"][0] == "few":
+        if own is None:
             continue
         found = _measured(tag, [texts[i] for i in rows], reads, own)
-        limits = {r["name"]: r for r in own.filter(pl.col("what") == "measure").to_dicts()}
         far = np.zeros(len(rows))
         for name in MEASURES:
+            median, spread, limit = own.measures[name]
             values[name][rows] = np.expm1(found[name]) if name == "length" else found[name]
-            off = signed(name, found[name], limits[name]["median"], limits[name]["spread"])
+            off = signed(name, found[name], median, spread)
             far += off if name == "fluency" else np.maximum(0, off - ORDINARY)
-            for place in np.flatnonzero(_beyond(name, found[name], limits[name]["limit"])).tolist():
+            for place in np.flatnonzero(_beyond(name, found[name], limit)).tolist():
                 if reasons[rows[place]] is None:
-                    reasons[rows[place]] = _reason(name, found[name][place], limits[name]["limit"], tag)
+                    reasons[rows[place]] = _reason(name, found[name][place], limit, tag)
         total[rows] = 1 / (1 + np.exp(far - HALF))
     out = batch.with_columns(pl.Series("drop", reasons, dtype=pl.String))
     if not columns:
@@ -397,19 +424,16 @@ def apply(batch: pl.DataFrame, decision: pl.DataFrame, *, columns: bool = False)
     )
 
 
-def _measured(tag: str, texts: Sequence[str], reads: Sequence[str], own: pl.DataFrame) -> dict[str, Any]:
+def _measured(tag: str, texts: Sequence[str], reads: Sequence[str], own: Learned) -> dict[str, Any]:
     import numpy as np
-    import polars as pl
 
-    forms = [form(read) for read in reads]
-    first = np.array([plain(text, read) for text, read in zip(texts, reads, strict=True)]).reshape(-1, 3)
-    usual = dict(own.filter(pl.col("what") == "usual").select("name", "median").iter_rows())
-    words = frozenset(own.filter(pl.col("what") == "word")["name"].to_list())
-    reader = _packaged(tag) or _own(tuple(own.filter(pl.col("what") == "text")["name"].to_list()))
+    found = [counted(text, read) for text, read in zip(texts, reads, strict=True)]
+    first = np.array([one.plain for one in found]).reshape(-1, 3)
+    reader = _packaged(tag) or _own(tuple(own.texts))
     return {
         "length": first[:, 0], "symbols": first[:, 1], "repeated": first[:, 2],
-        "common": np.array(common(forms, words, usual["common"])),
-        "fluency": reader.fluency(forms, usual["fluency"]),
+        "common": np.array(common([one.words for one in found], own.words, own.usual["common"])),
+        "fluency": reader.fluency([one.form for one in found], own.usual["fluency"]),
     }  # fmt: skip
 
 
