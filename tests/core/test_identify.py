@@ -100,17 +100,17 @@ def test_a_relative_is_no_evidence_against_a_relative() -> None:
 
 
 def test_a_text_is_doubted_where_many_speak_a_relative_that_is_not_known() -> None:
-    text = ["Jeg har ikke set ham siden i går, og jeg tror, at han er rejst hjem."]
+    long, short = [70], [3]
     tags = ("nob_Latn", "tam_Taml")
     reading = Reading(tags, np.array([[0.9, 0.1]]), np.array([0.8]))
-    lowered = doubted(reading, text, None, 0.0, 3.0)
+    lowered = doubted(reading, long, None, 0.0, 3.0)
     assert lowered.fits[0] < 0.5 < reading.fits[0] and np.array_equal(lowered.probs, reading.probs)
     kin = Reading((*tags, "dan_Latn", "swe_Latn", "nno_Latn"), np.array([[0.9, 0.1, 0, 0, 0]]), np.array([0.8]))
-    assert doubted(kin, text, None, 0.0, 3.0).fits[0] > 0.7, "all relatives are known"
-    assert doubted(kin, text, ["nob_Latn"], 0.0, 3.0).fits[0] < 0.5, "but may not be named"
-    assert doubted(reading, ["Jeg"], None, 0.0, 3.0).fits[0] > 0.7, "a short text is doubted less"
+    assert doubted(kin, long, None, 0.0, 3.0).fits[0] > 0.7, "all relatives are known"
+    assert doubted(kin, long, ["nob_Latn"], 0.0, 3.0).fits[0] < 0.5, "but may not be named"
+    assert doubted(reading, short, None, 0.0, 3.0).fits[0] > 0.7, "a short text is doubted less"
     nothing = Reading(tags, np.zeros((1, 2)), np.zeros(1))
-    assert doubted(nothing, [""], None, 0.5, 3.0).fits.tolist() == [0.0]
+    assert doubted(nothing, [0], None, 0.5, 3.0).fits.tolist() == [0.0]
 
 
 def test_sorani_is_no_southern_kurdish_and_yiddish_no_hebrew() -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from isogloss.cli import app
 from isogloss.core import identify
 from isogloss.core.errors import DamagedError, DataError, PlaceError
+from isogloss.core.identify import learning
 from isogloss.stages.step import step
 from isogloss.stages.train_langid import table, train_langid
 
@@ -77,6 +78,14 @@ def test_it_learns_what_the_packaged_one_lacks(file: str, tmp_path: Path) -> Non
         and "CC-BY-SA-4.0" in (tmp_path / "mine" / "langid.json").read_text()
     )
     assert table(made)[1][0].split()[0] in judged
+
+
+def test_it_is_judged_with_the_doubt_that_it_reads_with(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "DOUBT", (50.0, 0.0))
+    judged = {row["lang"]: row for row in train_langid(file, tmp_path / "mine").judged}
+    assert all(judged[tag]["unknown_text"] == judged[tag]["unknown_if_left_out_text"] == 1.0 for tag in WORDS)
 
 
 def test_the_step_reads_with_it(file: str, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Both:
         probs = np.hstack([one.probs * share, other.probs[:, columns] * (1 - share) * (total > 0)[:, None]])
         own = probs.argmax(1) < len(self.first.tags)
         reading = Reading(self.tags, probs, np.where(whole > 0, whole, np.where(own, fit, rest)))
-        return doubted(reading, texts, among, *DOUBT)
+        return doubted(reading, [len(text) for text in texts], among, *DOUBT)
 
     def kin(
         self, one: Reading, wide: Reading, other: Reading, fit: np.ndarray, rest: np.ndarray

@@ -42,8 +42,11 @@ def strangers(known: tuple[str, ...]) -> tuple[float, ...]:
     return tuple(found)
 
 
-def doubted(reading: Reading, texts: Sequence[str], among: Sequence[str] | None, always: float, kin: float) -> Reading:
-    """The reading with its fits lowered, in log odds, by `always` and by `kin` where half of the speakers or more are strangers."""
+def doubted(
+    reading: Reading, n_chars: Sequence[int] | np.ndarray, among: Sequence[str] | None, always: float, kin: float
+) -> Reading:
+    """The reading of texts of so many characters with its fits lowered, in log odds, by `always` and by `kin` where half
+    of the speakers or more are strangers."""
     import numpy as np
 
     known = tuple(tag for tag in reading.tags if among is None or tag in set(among))
@@ -51,7 +54,7 @@ def doubted(reading: Reading, texts: Sequence[str], among: Sequence[str] | None,
     doubt = np.array([always + kin * min(1.0, 2 * share.get(tag, 0.0)) for tag in reading.tags])
     if not len(doubt) or not doubt.any():
         return reading
-    n = np.array([len(text) for text in texts])
+    n = np.asarray(n_chars)
     fits = np.clip(reading.fits, 1e-6, 1 - 1e-6)
     odds = np.log(fits / (1 - fits)) - doubt[reading.probs.argmax(1)] * n / (n + SHORT)
     lowered: np.ndarray = 1 / (1 + np.exp(-odds))

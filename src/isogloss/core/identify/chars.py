@@ -66,7 +66,7 @@ class Ngrams:
 
     def read(self, texts: Sequence[str], among: Sequence[str] | None = None) -> Reading:
         """What it says of texts; `among` are the only languages that it may name."""
-        return doubted(self.plain(texts, among), texts, among, *DOUBT)
+        return doubted(self.plain(texts, among), [len(text) for text in texts], among, *DOUBT)
 
     def plain(self, texts: Sequence[str], among: Sequence[str] | None = None) -> Reading:
         """What it says by the texts alone."""

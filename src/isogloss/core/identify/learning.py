@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from isogloss.core.errors import DataError
+from isogloss.core.identify.caution import doubted
 from isogloss.core.identify.chars import (
+    DOUBT,
     LOT,
     Ngrams,
     signs_of,
@@ -22,7 +24,7 @@ from isogloss.core.identify.chars import (
 )
 from isogloss.core.identify.grams import KINDS, grams, normal, pieces
 from isogloss.core.identify.letters import fits_script
-from isogloss.core.identify.reading import FITS
+from isogloss.core.identify.reading import FITS, Reading
 from isogloss.core.identify.table import Counts, Scores, Table, added, build, count, joined
 
 if TYPE_CHECKING:
@@ -318,10 +320,18 @@ def _judged(model: Ngrams, scored: _Scored) -> list[dict[str, Any]]:
     """A row a language, as its unseen texts were answered."""
     import numpy as np
 
-    probs, fits = model.weigh(scored.scores, scored.allowed)
-    answer = np.where((fits >= FITS) & (probs.max(1) >= 0.5), probs.argmax(1), -1)
-    probs, fits = model.weigh(scored.scores, np.isfinite(scored.without_own()))
-    strange = (fits < FITS) | (probs.max(1) < 0.5)
+    n_chars = scored.scores.n_chars
+
+    def named(reading: Reading, of: np.ndarray, among: Sequence[str]) -> np.ndarray:
+        """The column that is named, or -1, doubted as by `Ngrams.read`."""
+        probs = reading.probs[of]
+        fits = doubted(Reading(model.tags, probs, reading.fits[of]), n_chars[of], among, *DOUBT).fits
+        return np.where((fits >= FITS) & (probs.max(1) >= 0.5), probs.argmax(1), -1)
+
+    answer = named(
+        Reading(model.tags, *model.weigh(scored.scores, scored.allowed)), np.arange(len(n_chars)), model.tags
+    )
+    without = Reading(model.tags, *model.weigh(scored.scores, np.isfinite(scored.without_own())))
     rows = []
     for i, tag in enumerate(model.tags):
         row: dict[str, Any] = {"lang": tag}
@@ -334,7 +344,8 @@ def _judged(model: Ngrams, scored: _Scored) -> list[dict[str, Any]]:
             row[f"n_{how}"] = int(mine.sum())
             row[f"f1_{how}"] = 2 * hits / max(1, int(mine.sum() + taken.sum()))
             row[f"unknown_{how}"] = float((answer[mine] == -1).mean())
-            row[f"unknown_if_left_out_{how}"] = float(strange[mine].mean())
+            others = [other for other in model.tags if other != tag]
+            row[f"unknown_if_left_out_{how}"] = float((named(without, np.flatnonzero(mine), others) == -1).mean())
         if len(row) > 1:
             rows.append(row)
     return rows
