@@ -179,9 +179,9 @@ def test_whom_it_is_for() -> None:
         config = tiny.config("deberta-v2")
         _supports_attention_backend = False
 
-    assert not packed.wanted(Net, cpu, "bf16", None)
+    assert not packed.wanted(Net, cpu, torch.bfloat16, None)
     with pytest.raises(InputError, match=r"train\.padding_free: a deberta-v2 cannot"):
-        packed.wanted(Net, cpu, "bf16", True)
+        packed.wanted(Net, cpu, torch.bfloat16, True)
 
 
 def test_a_run_is_the_same_and_says_so(tmp_path: Path) -> None:

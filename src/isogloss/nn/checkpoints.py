@@ -86,7 +86,3 @@ class Checkpoints:
         for step in self.steps():
             if step not in steps:
                 files.remove(self.path(step))
-
-    def clear(self) -> None:
-        if self.folder.exists():
-            files.remove(self.folder)

@@ -31,8 +31,10 @@ def drops(config: Any) -> bool:
     return any(getattr(config, name, 0) for name in DROPS)
 
 
-def wanted(net: Any, device: torch.device, precision: str, asked: bool | None) -> bool:
+def wanted(net: Any, device: torch.device, half: torch.dtype | None, asked: bool | None) -> bool:
     """Whether a model is to be trained without padding: where that is `asked`, or, unasked, where it can pay.
+
+    `half`: in which products are computed, None for single precision.
 
     Raises InputError where it is asked of a model whose blocks are not known to bear it.
     """
@@ -43,7 +45,6 @@ def wanted(net: Any, device: torch.device, precision: str, asked: bool | None) -
         )
     if asked is not None or not knows or device.type != "cuda":
         return bool(asked)
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     size = net.config.hidden_size // net.config.num_attention_heads
     return half is not None and not drops(net.config) and kernel(device, half, size)
 
@@ -58,10 +59,18 @@ class Packing:
         self.rows, self.places = self.index // T, self.index % T
         self.ends = nn.functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)  # where texts begin, and the end
         self.ones = torch.arange(B + 1, dtype=torch.int32, device=mask_BT.device)
+        self._turned: dict[int, tuple[Any, tuple[torch.Tensor, ...]]] = {}
 
     def pack(self, padded_BTD: torch.Tensor) -> torch.Tensor:
         """`(1, N, D)` of `(B, T, D)`."""
         return padded_BTD.flatten(0, 1).index_select(0, self.index).unsqueeze(0)
+
+    def turned(self, turns: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Cosines and sines of each token, of those of each place `(1 or B, T, d)`: the same few serve all blocks."""
+        known = self._turned.get(id(turns))
+        if known is None:  # the tuple is kept, so that no other gets its id
+            known = self._turned[id(turns)] = (turns, tuple(part[:1, self.places] for part in turns))
+        return known[1]
 
     def unpack(self, packed_1ND: torch.Tensor) -> torch.Tensor:
         """`(B, T, D)` of `(1, N, D)`, zeros in the padding; `(B, 1, D)` where there is one token a text, `(1, B, D)`."""
@@ -117,8 +126,8 @@ class _Packs:
         if hidden_states.shape[:2] == packed.shape:
             hidden_states = packed.pack(hidden_states)
         turns = kwargs.get("position_embeddings")
-        if turns is not None:  # cosines and sines of each place, (1 or B, T, d)
-            kwargs["position_embeddings"] = tuple(part[:1, packed.places] for part in turns)
+        if turns is not None:
+            kwargs["position_embeddings"] = packed.turned(turns)
         out = super().forward(hidden_states, *args, **kwargs)  # type: ignore[misc]
         if not self.packs_last:  # type: ignore[attr-defined]
             return out

@@ -142,7 +142,9 @@ class Store:
             if self._also.get(digest):
                 self._where[digest] = self._also[digest].pop()
             if not any("damaged" in sentence for sentence in self.said):
-                self.said.append(f"kept states in {self.folder} are damaged; those rows are computed again")
+                self.said.append(
+                    f"kept states in {self.folder} are damaged; rows without another copy are computed again"
+                )
         return None
 
     def _states(self, digest: bytes, at: tuple[int, int, int, int, int]) -> torch.Tensor | None:

@@ -77,7 +77,7 @@ class Trainee:
         self._penalties = penalties
         for name, p in model.named_parameters():
             p.requires_grad_(name in rates)
-        self._packs = packed.wanted(model.net, world.device, world.precision, manner.padding_free)
+        self._packs = packed.wanted(model.net, world.device, world.half, manner.padding_free)
         half_on_cpu = world.device.type == "cpu" and world.precision == "bf16"
         dropout.by_row(model, model.net, attends=self._packs or half_on_cpu)
         if manner.checkpointing:

@@ -56,8 +56,12 @@ class World:
 
     def autocast(self) -> torch.autocast:
         """In which a model is called."""
-        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        return torch.autocast(self.device.type, half, enabled=half is not None)
+        return torch.autocast(self.device.type, self.half, enabled=self.half is not None)
+
+    @property
+    def half(self) -> torch.dtype | None:
+        """In which products are computed; None: in single precision."""
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
 
     @property
     def first(self) -> bool:
