@@ -11,6 +11,9 @@ a national number that passes its check, in the digits of the language in every 
 
 **False positives**: everything that is found in `--text`, news and encyclopedia of 61 languages that have hardly any personal data, for
 100,000 characters.
+
+**Hostile lines**: one line of 200,000 characters of one pattern again and again. Seconds of processor over those of half the line, 2 where
+cost is linear, and over those of as many characters of news; the least of three times each.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import hashlib
 import json
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -262,6 +266,36 @@ def wrong(data: Path, name: str, show: bool) -> dict[str, Any]:
     return {"all": round(total * 1e5 / sum(chars.values()), 3), "langs": by}
 
 
+HOSTILE = {
+    "12 12 12": "12 ", "777777": "7", "+49 +49": "+49 ", "1 with invisible characters": "1\u200b", "a.a.a.a": "a.", "a@a@a@a": "a@",
+    "a [at] a [at]": "a [at] ", "www.www.": "www.", "a:a:a:a": "a:", "DE89 DE89": "DE89 ", "aaaaaa": "a",
+}  # fmt: skip
+
+
+def hostile(data: Path, n: int = 200_000) -> dict[str, Any]:
+    """Growth of the cost of one line when it doubles, and the cost beside news."""
+    from isogloss.parts.steps import pii
+
+    def seconds(text: str) -> float:
+        took = []
+        for _ in range(3):
+            begin = time.process_time()
+            pii.apply(pl.DataFrame({"text": [text], "lang": ["eng_Latn"]}))
+            took.append(time.process_time() - begin)
+        return min(took)
+
+    news = pl.read_parquet(data / "flores200.parquet").filter(pl.col("lang") == "eng_Latn")["text"].to_list()
+    usual = " ".join(news)
+    usual = seconds((usual * (n // len(usual) + 1))[:n])
+    found = {}
+    print(f"\nhostile lines of {n:,} characters      twice as long costs      times news")
+    for name, pattern in HOSTILE.items():
+        half, whole = (seconds((pattern * (size // len(pattern) + 1))[:size]) for size in (n // 2, n))
+        found[name] = {"growth": whole / max(half, 1e-4), "beside_news": whole / max(usual, 1e-4)}
+        print(f"{name:34} {found[name]['growth']:18.1f} {found[name]['beside_news']:18.1f}", flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[1].parent / "shared" / "data")
@@ -274,6 +308,7 @@ def main() -> None:
         "gold": gold(given.data, given.half, given.show),
         "planted": planted(given.data, given.show),
         "wrong": wrong(given.data, given.text, given.show),
+        "hostile": hostile(given.data),
     }
     if given.json:
         print(json.dumps(out))
