@@ -41,6 +41,18 @@ def test_help_and_import_are_light() -> None:
         assert set(found) <= {"pydantic"}, "typer imports pydantic itself; we import nothing"
 
 
+@pytest.mark.parametrize(
+    ("own", "told"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+)
+def test_threads_wait_briefly_where_the_user_has_not_said_how(own: dict[str, str], told: str) -> None:
+    script = (
+        "import os; from isogloss.cli import _wait_briefly; _wait_briefly(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    )
+    env = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")} | own
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == told
+
+
 def test_the_public_surface(cli: Callable[..., Said]) -> None:
     assert set(isogloss.__all__) >= {"__version__", "cluster", "embed", "load", "retrieve", "run"}
     assert all(hasattr(isogloss, name) for name in isogloss.__all__)

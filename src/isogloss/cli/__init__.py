@@ -25,8 +25,20 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    _wait_briefly()
     given = sys.argv[1:] if arguments is None else arguments
     sys.exit(_guarded(given))
+
+
+def _wait_briefly(turns: int = 2000) -> None:
+    """Let the threads of a computation (GNU OpenMP, which torch brings) turn only so often while they wait for one another,
+    where the user has not said how they wait. Must come before torch.
+
+    They turn 300,000 times by default, and keep a core from the thread that they wait for when something else runs: two
+    trainings of `isogloss/mini` on two cores were 5 times as slow as one instead of twice (`benchmarks/shared_cores.py`).
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = str(turns)
 
 
 def _guarded(given: list[str]) -> int:
