@@ -212,20 +212,22 @@ class Room:
     """What memory takes beside the numbers themselves, on the device that trains.
 
     `base`: bytes of the process with its libraries, or of the driver; `slack`: what temporary and freed memory adds to
-    the states that are kept, as a factor; `hole`: a freed table of gradients is not found again by the allocator.
+    the states that are kept, as a factor; `anew`: the same for a block that is computed again, beside which little else is
+    kept; `hole`: a freed table of gradients is not found again by the allocator.
     """
 
     kind: str
     base: float
     slack: float
+    anew: float
     hole: bool
     source: str
 
 
 # Measured on Linux with glibc (docs/log.md): Python with torch, transformers and polars, after the first step.
-CPU = Room("cpu", 470e6, 1.3, True, "measured on a machine with two cores")
+CPU = Room("cpu", 470e6, 1.3, 2.5, True, "measured on a machine with two cores")
 # The driver's context, and blocks that the allocator holds: assumed.
-CUDA = Room("cuda", 0.8e9, 1.1, False, "assumed")
+CUDA = Room("cuda", 0.8e9, 1.1, 1.0, False, "assumed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,7 @@ def memory(arch: Architecture, method: Method, work: Work, room: Room = CPU, dev
             matrix = max(matrix, piece.largest)
     if method.fused:
         gradients = largest
-    kept = states(arch, method, work) * (room.slack * ADAPTED if method.rank else room.slack)
+    kept = states(arch, method, work, room.anew) * (room.slack * ADAPTED if method.rank else room.slack)
     if method.precision == "autocast":  # copies of the matrices for the time of a step
         other += sum(piece.n for piece in found if piece.matrix) * 2.0
     if method.held == "nf4":
@@ -287,8 +289,11 @@ def hole(arch: Architecture, method: Method, n_labels: int, room: Room) -> float
     return next(pieces(arch, method, n_labels)).n * PRECISIONS[method.precision][1]
 
 
-def states(arch: Architecture, method: Method, work: Work) -> float:
-    """Bytes that the forward pass keeps for the backward pass at the worst moment: of one part of a step."""
+def states(arch: Architecture, method: Method, work: Work, anew: float = 1.0) -> float:
+    """Bytes that the forward pass keeps for the backward pass at the worst moment: of one part of a step.
+
+    `anew`: how many times what a block keeps is there while it is computed anew and led back.
+    """
     _, _, _, number, wide = PRECISIONS[method.precision]
     tokens = work.part_rows * work.tokens
     total, largest = 0.0, 0.0
@@ -302,7 +307,7 @@ def states(arch: Architecture, method: Method, work: Work) -> float:
             learn, _ = _blocks(arch, stack, method, work, frozen)
             total += learn.states * own + learn.pairs * between
     # one block is computed anew; or it is at work above what the others keep, and leaves no trace
-    total = total + largest if method.checkpointing else max(total, largest)
+    total = total + anew * largest if method.checkpointing else max(total, largest)
     total += 3 * arch.width * wide
     if not work.n_labels and arch.kind != "encoder":
         total += arch.vocab * (number + 2 * wide)  # logits, in single precision for the loss, and their gradient

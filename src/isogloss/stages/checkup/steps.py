@@ -83,7 +83,7 @@ def measure_steps(tick: Any = None, shapes: Sequence[tuple[dict[str, Any], int, 
         for _ in range(COLD):  # these fetch memory and do not count
             turns[-1].step()
         if base is None and (now := memory.resident()) is not None:
-            room = estimate.Room("cpu", 0.0, estimate.CPU.slack, True, "")
+            room = estimate.Room("cpu", 0.0, estimate.CPU.slack, estimate.CPU.anew, True, "")
             base = round(max(0.0, now - estimate.memory(arch, method, work, room).total))
     began = time.perf_counter()
     taken: list[list[float]] = [[] for _ in turns]
