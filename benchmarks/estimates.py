@@ -86,6 +86,13 @@ def run(command: list[str], at: Path, threads: int | None) -> float:
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def median_step(run: Path) -> float:
+    """Seconds of the median step of a training."""
+    events = [json.loads(line) for line in (run / "steps.jsonl").read_text("utf-8").splitlines()]
+    when = [event["seconds"] for event in events if event["event"] == "step"]
+    return statistics.median(b - a for a, b in itertools.pairwise(when))
+
+
 def recipe(name: str, model: str, given: argparse.Namespace) -> str:
     """A recipe of a short training on the bundled sample."""
     import tomli_w
@@ -121,9 +128,7 @@ def one(name: str, at: Path, given: argparse.Namespace) -> dict[str, Any]:
         memory.append(found.memory.total)
         seconds.append(found.step_seconds)
         peaks.append(run(["train", "r.toml", "--again"], at, given.threads))
-        times = [json.loads(line) for line in (at / "runs" / name / "steps.jsonl").read_text("utf-8").splitlines()]
-        when = [event["seconds"] for event in times if event["event"] == "step"]
-        steps.append(statistics.median(b - a for a, b in itertools.pairwise(when)))
+        steps.append(median_step(at / "runs" / name))
         print(
             f"{name:<9} memory {memory[-1] / 1e6:6,.0f} estimated {peaks[-1] / 1e6:6,.0f} MB measured, "
             f"{memory[-1] / peaks[-1]:.2f} · step {seconds[-1]:.3f} estimated {steps[-1]:.3f} s measured, "

@@ -276,8 +276,8 @@ def hostile(data: Path, n: int = 200_000) -> dict[str, Any]:
     """Growth of the cost of one line when it doubles, and the cost beside news."""
     from isogloss.parts.steps import pii
 
-    def seconds(text: str) -> float:
-        took = []
+    def seconds(pattern: str, size: int) -> float:
+        text, took = (pattern * (size // len(pattern) + 1))[:size], []
         for _ in range(3):
             begin = time.process_time()
             pii.apply(pl.DataFrame({"text": [text], "lang": ["eng_Latn"]}))
@@ -285,12 +285,11 @@ def hostile(data: Path, n: int = 200_000) -> dict[str, Any]:
         return min(took)
 
     news = pl.read_parquet(data / "flores200.parquet").filter(pl.col("lang") == "eng_Latn")["text"].to_list()
-    usual = " ".join(news)
-    usual = seconds((usual * (n // len(usual) + 1))[:n])
+    usual = seconds(" ".join(news), n)
     found = {}
     print(f"\nhostile lines of {n:,} characters      twice as long costs      times news")
     for name, pattern in HOSTILE.items():
-        half, whole = (seconds((pattern * (size // len(pattern) + 1))[:size]) for size in (n // 2, n))
+        half, whole = seconds(pattern, n // 2), seconds(pattern, n)
         found[name] = {"growth": whole / max(half, 1e-4), "beside_news": whole / max(usual, 1e-4)}
         print(f"{name:34} {found[name]['growth']:18.1f} {found[name]['beside_news']:18.1f}", flush=True)
     return found

@@ -11,7 +11,6 @@ default* is made inside a round.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import statistics
@@ -19,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from estimates import median_step
 
 USUAL = "300000"
 ARMS = {"alone": (1, None), "alone, by default": (1, USUAL), "two": (2, None), "two, by default": (2, USUAL)}
@@ -47,12 +48,7 @@ def step(folder: Path, steps: int, n: int, spins: str | None) -> float:
     ]
     if any(each.wait() for each in running):
         raise SystemExit("a training failed")
-    found = []
-    for home in homes:
-        events = [json.loads(line) for line in (home / "runs" / "r" / "steps.jsonl").read_text("utf-8").splitlines()]
-        when = [event["seconds"] for event in events if event["event"] == "step"]
-        found.append(statistics.median(b - a for a, b in itertools.pairwise(when)))
-    return statistics.mean(found)
+    return statistics.mean(median_step(home / "runs" / "r") for home in homes)
 
 
 def main() -> None:

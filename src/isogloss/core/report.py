@@ -1,8 +1,7 @@
 """Score and Report: values by language, each with n, interval and signature; the aggregate is a footnote.
 
-A metric is row counts plus a function of their sums, so slices, intervals and paired tests are written once, here.
-
-Intervals are those of `resampling.py`.
+A metric (`metric.py`) is row counts plus a function of their sums, so slices and paired tests are written once, here, and
+their intervals in `resampling.py`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from isogloss.core.identify.chars import (
 )
 from isogloss.core.identify.grams import KINDS, grams, normal, pieces
 from isogloss.core.identify.letters import fits_script
-from isogloss.core.identify.reading import FITS, Reading
+from isogloss.core.identify.reading import UNKNOWN, Reading
 from isogloss.core.identify.table import Counts, Scores, Table, added, build, count, joined
 
 if TYPE_CHECKING:
@@ -322,16 +322,12 @@ def _judged(model: Ngrams, scored: _Scored) -> list[dict[str, Any]]:
 
     n_chars = scored.scores.n_chars
 
-    def named(reading: Reading, of: np.ndarray, among: Sequence[str]) -> np.ndarray:
-        """The column that is named, or -1, doubted as by `Ngrams.read`."""
-        probs = reading.probs[of]
-        fits = doubted(Reading(model.tags, probs, reading.fits[of]), n_chars[of], among, *DOUBT).fits
-        return np.where((fits >= FITS) & (probs.max(1) >= 0.5), probs.argmax(1), -1)
+    def named(probs: np.ndarray, fits: np.ndarray, n_chars: np.ndarray, among: Sequence[str] | None) -> np.ndarray:
+        """The language of each text, or "unknown", doubted as by `Ngrams.read`."""
+        return np.array(doubted(Reading(model.tags, probs, fits), n_chars, among, *DOUBT).named())
 
-    answer = named(
-        Reading(model.tags, *model.weigh(scored.scores, scored.allowed)), np.arange(len(n_chars)), model.tags
-    )
-    without = Reading(model.tags, *model.weigh(scored.scores, np.isfinite(scored.without_own())))
+    answer = named(*model.weigh(scored.scores, scored.allowed), n_chars, None)
+    probs, fits = model.weigh(scored.scores, np.isfinite(scored.without_own()))
     rows = []
     for i, tag in enumerate(model.tags):
         row: dict[str, Any] = {"lang": tag}
@@ -339,13 +335,14 @@ def _judged(model: Ngrams, scored: _Scored) -> list[dict[str, Any]]:
             mine = (scored.gold == i) & (scored.how == how)
             if not mine.any():
                 continue
-            taken = (answer == i) & (scored.how == how)
-            hits = int((answer[mine] == i).sum())
+            taken = (answer == tag) & (scored.how == how)
+            hits = int((answer[mine] == tag).sum())
             row[f"n_{how}"] = int(mine.sum())
             row[f"f1_{how}"] = 2 * hits / max(1, int(mine.sum() + taken.sum()))
-            row[f"unknown_{how}"] = float((answer[mine] == -1).mean())
+            row[f"unknown_{how}"] = float((answer[mine] == UNKNOWN).mean())
             others = [other for other in model.tags if other != tag]
-            row[f"unknown_if_left_out_{how}"] = float((named(without, np.flatnonzero(mine), others) == -1).mean())
+            left_out = named(probs[mine], fits[mine], n_chars[mine], others)
+            row[f"unknown_if_left_out_{how}"] = float((left_out == UNKNOWN).mean())
         if len(row) > 1:
             rows.append(row)
     return rows
